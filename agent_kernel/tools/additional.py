@@ -1,6 +1,7 @@
 """Tools in a conversation: an `additional_tools` item offers them from its place on.
 
-Clients that do not send their tools with each request, as Codex CLI, send them so. Only tools that the client
+Clients that do not send their tools with each request, as Codex CLI, send them so. A `tool_search_output` of
+a client offers those that it found. Only tools that the client
 runs may come this way: the item stays in the conversation, and the settings of other tools may be secret.
 """
 
@@ -14,10 +15,17 @@ from agent_kernel.errors import InvalidRequest
 from agent_kernel.tools.base import ToolEntry
 from agent_kernel.tools.namespaces import distinct
 from agent_kernel.tools.request import read_tools
+from agent_kernel.tools.tool_search.loading import OUTPUT
 
 Json = Mapping[str, Any]
 
 TYPE = "additional_tools"
+
+
+def offers_tools(item: Json) -> bool:
+    """Return whether an item brings tools of the client."""
+    found = item.get("type") == OUTPUT and item.get("execution") == "client"
+    return found or item.get("type") == TYPE
 
 
 def read_additional(item: Json, where: str) -> list[ToolEntry]:
@@ -32,7 +40,7 @@ def read_additional(item: Json, where: str) -> list[ToolEntry]:
     for entry in entries:
         if not entry.tool.by_client:
             raise InvalidRequest(
-                f"{where}: additional_tools can have only tools that the client runs, not {entry.tool.type}.",
+                f"{where}: {item['type']} can have only tools that the client runs, not {entry.tool.type}.",
                 hint="Put it into the request's tools.",
                 param=f"{where}.tools[{entry.index}].type",
                 code="unsupported_tool",
@@ -50,8 +58,8 @@ def with_additional(
     found: dict[Any, ToolEntry] = {}
     index = 1 + max((entry.index for entry in tools), default=-1)
     for item in items:
-        if item.get("type") == TYPE:
-            entries = read_additional(item, TYPE)
+        if offers_tools(item):
+            entries = read_additional(item, str(item["type"]))
             found |= {_key(entry): replace(entry, index=index + entry.index) for entry in entries}
             index += len(item["tools"])
     given = {_key(entry): entry for entry in tools}

@@ -69,6 +69,10 @@ class ToolEntry:
     """Set for a function of a namespace, whose `spec` has a flat name; see `tools.namespaces`."""
     private: Any = field(default=None, repr=False)
     """What the tool read in the entry and its `spec` must not show, because a response shows that."""
+    deferred: bool = False
+    """Whether a model must find the tool with `tool_search` first, if the request has one."""
+    at_client: bool = False
+    """Whether this entry leaves the calls to the client, though the tool can run here."""
 
     @property
     def lists(self) -> bool:
@@ -79,7 +83,7 @@ class ToolEntry:
     def by_client(self) -> bool:
         """Whether the client runs the calls."""
         local = self.environment is not None and self.environment.kind == "local"
-        return local or self.tool.by_client
+        return local or self.at_client or self.tool.by_client
 
 
 def entry_of(entries: Sequence[ToolEntry], tool: Tool, call: Json) -> ToolEntry | None:
@@ -122,6 +126,8 @@ class Tool(ABC):
     """Whether a call that waits for an approval has no item: its request holds the whole call."""
     one_item: ClassVar[bool] = False
     """Whether a call and its output are one item; see `tools.one_item`."""
+    has_call_ids: ClassVar[bool] = True
+    """Whether its items must have a `call_id`. Without one a call is known by its item's id."""
     optional_fields: ClassVar[Mapping[str, str]] = {}
     """Fields of its call items that a response shows only if the request's `include` names them. Maps the
     name in `include` to the field, also `outer.inner`; it is null otherwise. The model always gets them."""
@@ -156,6 +162,14 @@ class Tool(ABC):
             )
 
     # -- offering it to a model ---------------------------------------------------------------------------
+
+    def offered(self, entry: ToolEntry, tools: Sequence[ToolEntry]) -> ToolEntry:
+        """Return the entry as a model gets it beside the request's `tools`."""
+        return entry
+
+    def call_labels(self, entry: ToolEntry) -> Json:
+        """Return the `CallStart.labels` that all calls of this entry have."""
+        return {}
 
     def native_spec(self, entry: ToolEntry) -> Json | None:
         """Return the entry for an upstream that supports this tool natively, None if no upstream does."""

@@ -28,6 +28,7 @@ BUILT_IN: tuple[str, ...] = (
     "agent_kernel.tools.file_search.tool:FILE_SEARCH",
     "agent_kernel.tools.mcp.tool:MCP",
     "agent_kernel.tools.shell.tool:SHELL",
+    "agent_kernel.tools.tool_search.tool:TOOL_SEARCH",
     "agent_kernel.tools.web_search.tool:WEB_SEARCH",
 )
 """The built-in tools, each as a module and a class or object. A line here adds one."""

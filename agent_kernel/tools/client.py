@@ -38,7 +38,7 @@ class ClientFunction(Tool):
     def read(self, spec: Json, index: int) -> ToolEntry:
         if not isinstance(spec.get("name"), str):
             raise InvalidRequest(f"tools[{index}].name is missing.", param=f"tools[{index}].name")
-        return ToolEntry(self, index, spec)
+        return ToolEntry(self, index, spec, deferred=spec.get("defer_loading") is True)
 
     def native_spec(self, entry: ToolEntry) -> Json:
         return entry.spec

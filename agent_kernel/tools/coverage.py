@@ -61,7 +61,7 @@ TOOLS: Mapping[str, Coverage] = {
     "namespace": _served("Groups functions; tools of other types in it are refused."),
     "programmatic_tool_calling": _refused(_NO_PROGRAMS),
     "shell": _served("Runs in a container, or on the client with the environment local."),
-    "tool_search": _refused("Offer the functions themselves, also those with defer_loading."),
+    "tool_search": _served("Searches the request's tools with defer_loading, or is answered by the client."),
     "web_search": _served(_SEARCH),
     "web_search_2025_08_26": _served("As web_search."),
     "web_search_preview": _served("As web_search."),
@@ -130,8 +130,8 @@ ITEMS: Mapping[str, Coverage] = {
     "reasoning": _served("Encrypted reasoning is read by the model that wrote it."),
     "shell_call": _served(),
     "shell_call_output": _served(),
-    "tool_search_call": _passed(_OTHERS_RESULT),
-    "tool_search_output": _passed(_OTHERS_RESULT),
+    "tool_search_call": _served("A model reads it as a function call."),
+    "tool_search_output": _served("Its tools can be called from then on."),
     "web_search_call": _served("Without results the model is told that they were not kept."),
 }
 """The `type` of an input item."""

@@ -58,7 +58,7 @@ class CustomTool(Tool):
         if not isinstance(spec.get("name"), str) or not spec["name"]:
             raise InvalidRequest(f"{where}.name is missing.", param=f"{where}.name")
         _check_format(spec.get("format"), f"{where}.format")
-        return ToolEntry(self, index, spec)
+        return ToolEntry(self, index, spec, deferred=spec.get("defer_loading") is True)
 
     def native_spec(self, entry: ToolEntry) -> Json:
         return entry.spec

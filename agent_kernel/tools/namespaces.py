@@ -93,9 +93,11 @@ def read_namespace(spec: Json, index: int) -> Iterator[ToolEntry]:
         if not isinstance(own, str) or not own:
             where = f"tools[{index}].tools[{place}].name"
             raise InvalidRequest(f"{where} is missing.", param=where)
-        flat = {key: value for key, value in function.items() if key != "defer_loading"}  # all are loaded
+        deferred = function.get("defer_loading") is True
+        flat = {key: value for key, value in function.items() if key != "defer_loading"}
         flat["name"] = flat_name(str(name), own)
-        yield ToolEntry(_TOOLS[flat["type"]], index, flat, namespace=Namespace(served, str(name), own))
+        group = Namespace(served, str(name), own)
+        yield ToolEntry(_TOOLS[flat["type"]], index, flat, namespace=group, deferred=deferred)
 
 
 def shown(entries: Sequence[ToolEntry], container_id: str | None) -> Iterator[dict[str, Any]]:

@@ -94,7 +94,11 @@ def one_item_of(item: Json) -> OneItemTool | None:
 
 
 def expanded(items: Sequence[Json]) -> list[Json]:
-    """Return the items with each call that holds its output as two items, and only once."""
+    """Return the items with each call that holds its output as two items, and only once.
+
+    Each call has a `call_id` then, and so has its output.
+    """
+    items = _with_call_ids(items)
     if catalogue().one_item_types.isdisjoint(map(operator.methodcaller("get", "type"), items)):
         return list(items)
     found: list[Json] = []
@@ -106,6 +110,24 @@ def expanded(items: Sequence[Json]) -> list[Json]:
         elif (key := json_key(item)) not in seen:
             seen.add(key)
             found += tool.split(item)
+    return found
+
+
+def _with_call_ids(items: Sequence[Json]) -> Sequence[Json]:
+    """Give calls without a `call_id` their items' ids, and their outputs too, which follow in order."""
+    if not any(item.get("call_id", "") is None for item in items):
+        return items
+    waiting: list[Json] = []
+    found: list[Json] = []
+    for item in items:
+        kind = str(item.get("type") or "message")
+        if item.get("call_id", "") is not None:
+            found.append(item)
+        elif catalogue().of_call(kind) is not None:
+            waiting.append(item)
+            found.append({**item, "call_id": item["id"]})
+        elif waiting:  # an output without its call is of no use
+            found.append({**item, "call_id": waiting.pop(0)["id"]})
     return found
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -13,8 +12,6 @@ from agent_kernel.tools.catalogue import catalogue
 from agent_kernel.tools.coverage import unserved_tool
 from agent_kernel.tools.namespaces import TYPE, distinct, read_namespace
 
-log = logging.getLogger(__name__)
-
 Json = Mapping[str, Any]
 
 _WORDS = ("auto", "none", "required")
@@ -23,16 +20,7 @@ _WORDS = ("auto", "none", "required")
 _CODEX = "x-codex-"
 """Codex CLI's `client_metadata` has keys that begin so."""
 
-_SPARED = ("tool_search",)
-"""Types that Codex CLI sends with every request, used or not: they are left out, and a notice says so."""
-
-
 SECRETS = ("authorization", "headers")
-
-
-def spared_tools(client_metadata: object) -> Sequence[str]:
-    """Return the types that a client may list in `tools` although they are not served."""
-    return _SPARED if is_codex(client_metadata) else ()
 
 
 def is_codex(client_metadata: object) -> bool:
@@ -41,11 +29,8 @@ def is_codex(client_metadata: object) -> bool:
     return any(str(key).startswith(_CODEX) for key in known)
 
 
-def read_tools(given: object, spared: Sequence[str] = ()) -> list[ToolEntry]:
-    """Check `tools` and return its entries, without those of `spared` types. Raises `InvalidRequest`.
-
-    Null means absent.
-    """
+def read_tools(given: object) -> list[ToolEntry]:
+    """Check `tools` and return its entries. Null means absent. Raises `InvalidRequest`."""
     if given is None:
         return []
     if not isinstance(given, Sequence) or isinstance(given, str | bytes):
@@ -61,21 +46,13 @@ def read_tools(given: object, spared: Sequence[str] = ()) -> list[ToolEntry]:
         if tool is None:
             if spec["type"] == TYPE:
                 entries += read_namespace(spec, index)
-            elif spec["type"] not in spared and not _asks_for_approvals(spec):
+            elif not _asks_for_approvals(spec):
                 raise unserved_tool(spec["type"], where, ", ".join(catalogue().types))
             continue
         if not tool.repeated and any(entry.tool is tool for entry in entries):
             raise InvalidRequest(f"The {tool.type} tool may be listed only once.", param=where)
         entries.append(tool.read(spec, index))
-    return _checked(entries, given)
-
-
-def _checked(entries: list[ToolEntry], given: object) -> list[ToolEntry]:
-    """Return the entries if no label names two servers. Raises `InvalidRequest`."""
     _check_labels(entries)
-    if left_out := unserved(given):
-        names = ", ".join(map(repr, left_out))
-        log.info("Tools of these types are not available here and not offered to the model: %s.", names)
     return distinct(entries)
 
 
@@ -97,16 +74,6 @@ def _check_labels(entries: Sequence[ToolEntry]) -> None:
             where = f"tools[{entry.index}].server_label"
             raise InvalidRequest(f"{where}: another tool has the label {label} too.", param=where)
         seen.add(label)
-
-
-def unserved(given: object) -> list[str]:
-    """Return the types in checked `tools` that are not offered to the model."""
-    specs = given if isinstance(given, list | tuple) else ()
-    return sorted({spec["type"] for spec in specs if _is_left_out(spec)})
-
-
-def _is_left_out(spec: Json) -> bool:
-    return spec["type"] in _SPARED and catalogue().get(spec["type"]) is None
 
 
 def _asks_for_approvals(spec: Json) -> bool:

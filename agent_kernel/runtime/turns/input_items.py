@@ -13,8 +13,7 @@ from agent_kernel.protocol import ids
 from agent_kernel.protocol.params import item_types
 from agent_kernel.protocol.validation import check, shortened
 from agent_kernel.runtime.approvals.items import RESPONSE, check_answer
-from agent_kernel.tools.additional import TYPE as ADDITIONAL
-from agent_kernel.tools.additional import read_additional
+from agent_kernel.tools.additional import offers_tools, read_additional
 from agent_kernel.tools.catalogue import catalogue
 from agent_kernel.tools.coverage import check_item_type
 
@@ -54,10 +53,10 @@ def _item(item: object, where: str) -> Json:
         check(kind, item, where)
     if (tool := catalogue().of_item(kind)) is not None:
         tool.check_item(item, where)
-    paired = tool is not None and not tool.one_item
+    paired = tool is not None and not tool.one_item and tool.has_call_ids
     if (paired or kind in (CUSTOM_CALL, CUSTOM_OUTPUT)) and not item["call_id"]:
         raise InvalidRequest(f"{where}.call_id must not be empty.", param=f"{where}.call_id")
-    if kind == ADDITIONAL:
+    if offers_tools(item):
         read_additional(item, where)
     if kind == RESPONSE:
         check_answer(item, where)

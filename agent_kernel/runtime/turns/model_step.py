@@ -41,6 +41,7 @@ from agent_kernel.runtime.turns.turn import Turn
 from agent_kernel.tools.base import entry_of
 from agent_kernel.tools.catalogue import catalogue
 from agent_kernel.tools.namespaces import flat_calls
+from agent_kernel.tools.tool_search.loading import visible
 
 log = logging.getLogger(__name__)
 
@@ -100,7 +101,7 @@ class ModelStep:
             request, before = _limited(run, request), len(run.conversation)
             if run.meter.reached:
                 return before
-            check = OfferedCalls(run.turn.tools, run.turn.settings.get("tool_choice"))
+            check = OfferedCalls(request.tools, run.turn.settings.get("tool_choice"))
             usage, error = await self._stream(run, request, check)
             if error is None:
                 break
@@ -299,11 +300,13 @@ def _model_request(run: Turn, step: int, items: Sequence[Json]) -> ModelRequest:
         _force_once(settings)
     if run.output_left is not None:
         settings["max_output_tokens"] = run.output_left
+    found = visible(run.turn.tools, run.conversation, settings.get("tool_choice"))
+    tools = [entry.tool.offered(entry, run.turn.tools) for entry in found]
     return ModelRequest(
         model=run.upstream_name,
-        input=flat_calls(items, run.turn.tools),
+        input=flat_calls(items, tools),
         instructions=run.turn.instructions,
-        tools=run.turn.tools,
+        tools=tools,
         settings=settings,
         encrypted_reasoning=run.turn.encrypted_reasoning,
         compact_threshold=run.turn.compact_threshold,

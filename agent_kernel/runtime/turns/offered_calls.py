@@ -29,6 +29,9 @@ class OfferedCalls:
         self._refused = self._offered.calls_none
         self._held: list[CallDelta] = []  # a call that is not offered, while the model writes it
         self._rejected: set[str] = set()  # ids of calls
+        self._labels: dict[CallKind, Mapping[str, Any]] = {
+            entry.tool: labels for entry in tools if (labels := entry.tool.call_labels(entry))
+        }
         self._groups = {entry.spec["name"]: entry.namespace for entry in tools if entry.namespace is not None}
 
     def read(self, delta: ModelDelta) -> Iterator[ModelDelta]:
@@ -59,6 +62,8 @@ class OfferedCalls:
         if not isinstance(delta, CallDelta | CallDone):
             yield delta
             return
+        if (labels := self._labels.get(delta.tool)) is not None:
+            delta = replace(delta, labels={**delta.labels, **labels})
         group = self._groups.get(delta.name) if delta.name else None
         if group is None:
             yield delta

@@ -50,7 +50,6 @@ from agent_kernel.tools.catalogue import catalogue
 from agent_kernel.tools.document_search.search import DocumentSearch
 from agent_kernel.tools.file_search.tool import check_stores
 from agent_kernel.tools.one_item import sources_in
-from agent_kernel.tools.request import unserved
 from agent_kernel.tools.web_search.access import WebAccess
 from agent_kernel.tools.web_search.offered import searchable
 
@@ -130,12 +129,12 @@ class Preparation:
         `resumed`: the request was accepted by another process. Files that were deleted since do not end it.
         """
         model, upstream_name = self.model(turn)
-        left_out = unserved(turn.request.get("tools"))
+        left_out: Sequence[str] = ()
         if not resumed:
             await self.check_input(turn, model)
             await check_stores(turn.tools, self._documents)
-            tools, more = searchable(turn.tools, self._web, turn.request.get("client_metadata"))
-            turn, left_out = replace(turn, tools=tools), sorted([*left_out, *more])
+            tools, left_out = searchable(turn.tools, self._web, turn.request.get("client_metadata"))
+            turn = replace(turn, tools=tools)
         history = await self.history(turn, memory)
         items = await self.resolved(await with_calls(turn.input, self._store), history)
         turn = replace(continued(turn, history.items), input=await with_hidden_fields(items, self._store))

@@ -22,7 +22,7 @@ from agent_kernel.tools.base import Environment, ToolEntry
 from agent_kernel.tools.catalogue import catalogue
 from agent_kernel.tools.coverage import check_fields, check_include
 from agent_kernel.tools.namespaces import flat_choice, shown
-from agent_kernel.tools.request import check_choice, environment_of, read_tools, spared_tools
+from agent_kernel.tools.request import check_choice, environment_of, read_tools
 
 log = logging.getLogger(__name__)
 
@@ -104,8 +104,7 @@ def read_request(request: Json) -> TurnRequest:
     check_include(request.get("include") or (), catalogue().include_words)
     conversation_id = _conversation(request)
     items = _input(request.get("input"))
-    spared = spared_tools(request.get("client_metadata"))
-    tools = with_additional(read_tools(request.get("tools"), spared), items)
+    tools = with_additional(read_tools(request.get("tools")), items)
     for entry in tools:
         _check_environment(entry)
     environment = environment_of(tools)

@@ -230,6 +230,7 @@ class ToolCalls:
             count=count,
             spec=call.entry.spec if call.entry is not None else {},
             limits=self._settings.tools.get(tool.type),
+            tools=run.turn.tools,
             private=call.entry.private if call.entry is not None else None,
             servers=run.servers,
             name=_name(run, call.json),

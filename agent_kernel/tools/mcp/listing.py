@@ -114,7 +114,8 @@ def function_entries(
             "strict": False,
         }
         group = Namespace(entry.spec, server.label, name)
-        yield ToolEntry(tool, entry.index, spec, namespace=group, private=ListedTool(server, name, read_only))
+        private = ListedTool(server, name, read_only)
+        yield ToolEntry(tool, entry.index, spec, None, group, private, deferred=server.deferred)
 
 
 def flat_mcp_choice(choice: Any, entries: Sequence[ToolEntry]) -> Any:

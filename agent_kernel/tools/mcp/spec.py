@@ -43,6 +43,7 @@ class McpServer:
     """A server that a request names: at a `url`, or with a `command` that runs in the turn's container.
 
     `where` is its place in the request. `progress`: the client wants events about the progress of calls.
+    `deferred`: a model must find its tools first.
     `forgotten`: its address or credentials are not known, because the entry is one that was stored.
     """
 
@@ -55,6 +56,7 @@ class McpServer:
     command: tuple[str, ...] = ()
     progress: bool = False
     forgotten: bool = False
+    deferred: bool = False
 
     @property
     def place(self) -> str:
@@ -96,6 +98,7 @@ def read_server(spec: Json, index: int) -> tuple[McpServer, dict[str, Any]]:
         command,
         _flag(ours.get("progress"), f"{where}.agent_kernel.progress"),
         spec.get("authorization") == REDACTED or (isinstance(url, str) and REDACTED in url),
+        _flag(spec.get("defer_loading"), f"{where}.defer_loading"),
     )
     return server, _shown(spec, server, ours)
 
