@@ -17,6 +17,8 @@ from agent_kernel.kernel.container import NotebookContainer
 from agent_kernel.kernel.front_end import FrontEnd
 from agent_kernel.kernel.keeping.keeper import NotebookKeeper
 from agent_kernel.kernel.ledger import Ledger
+from agent_kernel.kernel.offers.servers import NotebookServers
+from agent_kernel.kernel.offers.tools import PYTHON_MODEL, SHELL_MODEL, USER_MODELS, tools_of
 from agent_kernel.kernel.origin.origin import container_name
 from agent_kernel.kernel.preferences import Budget, Choices, Rerun, from_metadata, parse_budget
 from agent_kernel.kernel.recording.recording import NotebookRecording
@@ -44,14 +46,6 @@ OpenRuntime = Callable[[], Awaitable["Runtime"]]
 
 Attach = Callable[["Notebook", "CellOutputs", str], Awaitable["Prompt"]]
 """Uploads the files that a prompt mentions; returns the prompt for the model."""
-
-SHELL_MODEL = "agent_kernel/shell"
-"""The model that runs its input as a command, so that `!command` is a turn of the same conversation."""
-
-PYTHON_MODEL = "agent_kernel/python"
-"""The model that runs its input in the Python session, so that a `%%python` cell is such a turn too."""
-
-USER_MODELS = (SHELL_MODEL, PYTHON_MODEL)
 
 MAX_NOTES = 40
 """The number of developer messages kept for the model's next turn; older ones are dropped."""
@@ -86,6 +80,7 @@ class Notebook:
         self.choices = Choices()
         self.uploaded = Uploaded()
         self.documents = NotebookDocuments()
+        self.servers = NotebookServers()
         self.ledger = Ledger()
         self.container = NotebookContainer(self.runtime, self.tell_model, log)
         self.recording = NotebookRecording(self, SHELL_MODEL)
@@ -325,14 +320,8 @@ class Notebook:
         return request | {name: value for name, value in optional.items() if value}
 
     def _tools(self, container_id: str, model: str | None, language: str) -> list[dict[str, Any]]:
-        environment = {"type": "container_reference", "container_id": container_id}
-        tools: list[dict[str, Any]] = [{"type": "shell", "environment": environment}]
-        if model == PYTHON_MODEL or (self.settings.python and model != SHELL_MODEL):
-            ours = {"outputs": True} | ({} if language == "python" else {"language": language})
-            tools.append({"type": "code_interpreter", "container": container_id, "agent_kernel": ours})
-        if self.settings.apply_patch and model not in USER_MODELS:
-            tools.append({"type": "apply_patch", "agent_kernel": {"environment": environment}})
-        return [*tools, *self.documents.tools(asks=model not in USER_MODELS)]
+        tools, asks = tools_of(container_id, self.settings, model, language), model not in USER_MODELS
+        return [*tools, *self.documents.tools(asks=asks), *(self.servers.tools() if asks else ())]
 
     def _extensions(self) -> dict[str, Any]:
         """Return the request's `agent_kernel` field; empty if the notebook sets none of it."""

@@ -28,7 +28,7 @@ async def run_private(
     Returns the outcome of a failed command (`exit 1`, `timed out`), else None. Raises `TurnFailed` and what
     `Runtime.respond` raises. Cancelling ends the command.
     """
-    from agent_kernel.kernel.notebook import SHELL_MODEL
+    from agent_kernel.kernel.offers.tools import SHELL_MODEL
     from agent_kernel.kernel.turn_view import TurnFailed
 
     container_id = (await notebook.container.open(outputs)).id

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any, Protocol
 if TYPE_CHECKING:
     from agent_kernel.protocol.calls import OutputDraft
     from agent_kernel.sandboxes.channel import Channel
-    from agent_kernel.tools.base import ToolEntry
     from agent_kernel.tools.document_search.search import DocumentSearch
 
 
@@ -81,8 +80,8 @@ class ToolContext:
     """The operator's limits for this tool, in the tool's own type. None: its defaults."""
     name: str = ""
     """Name of the call, unique in the sandbox. Another process can find there what the call began."""
-    tools: Sequence[ToolEntry] = ()
-    """All tools of the turn."""
+    tools: Sequence[Any] = ()
+    """The entries of all tools of the turn; see `tools.base.ToolEntry`."""
     private: Any = None
     """What the tool keeps in its entry; see `ToolEntry.private`."""
     servers: Any = None

@@ -13,6 +13,7 @@ from agent_kernel.kernel.magics import branches as magics_branches
 from agent_kernel.kernel.magics import diff as magics_diff
 from agent_kernel.kernel.magics import documents as magics_documents
 from agent_kernel.kernel.magics import files as magics_files
+from agent_kernel.kernel.magics import mcp as magics_mcp
 from agent_kernel.kernel.magics import mount as magics_mount
 from agent_kernel.kernel.magics import network as magics_network
 from agent_kernel.kernel.magics import python as magics_python
@@ -125,6 +126,14 @@ MAGICS: dict[str, Magic] = {
         "A document of the same name is replaced. Documents are kept for 30 days after their last use.",
         arguments="paths",
         words=("add", "remove", "--all"),
+    ),
+    "mcp": Magic(
+        "%mcp [add NAME COMMAND ... | add NAME URL | remove NAME]",
+        "List the MCP servers whose tools the agent may use, add one, or remove it.",
+        magics_mcp.servers,
+        "A COMMAND runs in the container and touches nothing of this machine. A server at a URL must be one "
+        "that the operator allows, and you are asked before each call.",
+        words=("add", "remove"),
     ),
     "diff": Magic(
         "%diff [FOLDER] [--since COMMIT | --cell N | --branch B] [--patch [FILE]]",

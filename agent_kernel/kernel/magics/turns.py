@@ -34,7 +34,7 @@ async def bash(notebook: Notebook, outputs: CellOutputs, arguments: str) -> None
 async def usage(notebook: Notebook, outputs: CellOutputs, arguments: str) -> None:
     """Show a table of tokens and cost by cell and model, and how full the context window is."""
     from agent_kernel.kernel.costs.prices import about, price_of
-    from agent_kernel.kernel.notebook import USER_MODELS
+    from agent_kernel.kernel.offers.tools import USER_MODELS
     from agent_kernel.kernel.render.bundles import note, table
 
     if arguments:

@@ -46,7 +46,7 @@ def state_of(source: PanelSource) -> dict[str, Any]:
 
 def _model(notebook: Notebook) -> str | None:
     """Return the model's name: the chosen one, else the one that answered last, else None."""
-    from agent_kernel.kernel.notebook import SHELL_MODEL
+    from agent_kernel.kernel.offers.tools import SHELL_MODEL
 
     answered = (record.model for record in reversed(notebook.ledger.records))
     return notebook.model or next((name for name in answered if name not in ("", SHELL_MODEL)), None)
@@ -55,7 +55,7 @@ def _model(notebook: Notebook) -> str | None:
 def _usage(notebook: Notebook) -> dict[str, Any]:
     """Return the tokens of all turns, and what they cost; the cost is None if no price is known."""
     from agent_kernel.kernel.costs.prices import price_of
-    from agent_kernel.kernel.notebook import SHELL_MODEL
+    from agent_kernel.kernel.offers.tools import SHELL_MODEL
 
     taken = given = 0
     cost: float | None = None

@@ -17,11 +17,11 @@ from agent_kernel.kernel.render.code import outputs
 from agent_kernel.kernel.render.code.call import code_call, displays
 from agent_kernel.kernel.render.code.outputs import CODE
 from agent_kernel.kernel.render.generic import generic
+from agent_kernel.kernel.render.mcp.call import mcp_call, mcp_list_tools
 from agent_kernel.kernel.render.message import message
 from agent_kernel.kernel.render.patch import patch_call, patch_output
 from agent_kernel.kernel.render.reasoning import reasoning
 from agent_kernel.kernel.render.registry import INSTALLED
-from agent_kernel.kernel.render.rejected import mcp_call
 from agent_kernel.kernel.render.search.call import file_search_call
 from agent_kernel.kernel.render.search.web import web_search_call
 from agent_kernel.kernel.render.shell import shell_call, shell_output
@@ -38,6 +38,7 @@ RENDERERS: dict[str, Render] = {
     "mcp_approval_request": approval_request,
     "mcp_approval_response": approval_response,
     "mcp_call": mcp_call,
+    "mcp_list_tools": mcp_list_tools,
     "file_search_call": file_search_call,
     "web_search_call": web_search_call,
 }

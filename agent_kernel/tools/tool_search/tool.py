@@ -111,10 +111,10 @@ class ToolSearch(Tool):
     # -- its items
 
     def call_draft(self, index: int, numbers: Iterator[int], start: CallStart) -> CallDraft:
-        return SearchCallDraft(index, numbers, start)
+        return ToolSearchCallDraft(index, numbers, start)
 
     def output_draft(self, index: int, numbers: Iterator[int], call: CallItem) -> OutputDraft:
-        return SearchOutputDraft(index, numbers)
+        return ToolSearchOutputDraft(index, numbers)
 
     def output_item(self, call: Json, why: str) -> Json:
         fields: Json = {"call_id": call.get("call_id"), "execution": call.get("execution"), "tools": []}
@@ -172,7 +172,7 @@ def _names(spec: Any) -> Iterator[str]:
         yield str(spec.get("name"))
 
 
-class SearchCallDraft(CallDraft):
+class ToolSearchCallDraft(CallDraft):
     """The draft of a call. It is added whole and has no events of its own."""
 
     def __init__(self, index: int, numbers: Iterator[int], start: CallStart) -> None:
@@ -200,7 +200,7 @@ class SearchCallDraft(CallDraft):
         return []
 
 
-class SearchOutputDraft(OutputDraft):
+class ToolSearchOutputDraft(OutputDraft):
     """The draft of what was found. It accepts one list of tools."""
 
     def __init__(self, index: int, numbers: Iterator[int]) -> None:

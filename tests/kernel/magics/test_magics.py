@@ -122,6 +122,14 @@ BAD: dict[str, list[tuple[str, str, str]]] = {
     ],
     "rerun": [("%rerun never", "rerun cannot be 'never'.", "Use rewind, continue, ask.")],
     "history": [("%history all", "%history takes no arguments.", "%replay N")],
+    "mcp": [
+        ("%mcp drop x", "%mcp does not know 'drop x'.", "Use %mcp, %mcp add NAME"),
+        ("%mcp add db", "%mcp does not know 'add db'.", "Use %mcp, %mcp add NAME"),
+        ("%mcp add 'a b' run", "'a b' cannot be the name of a server.", "letters, digits"),
+        ("%mcp add db https://a.example/ x", "An address has no arguments.", "%mcp add NAME URL"),
+        ("%mcp remove nothing", "There is no server nothing.", "%mcp lists the servers"),
+        ("%mcp add 'open", "The arguments of %mcp cannot be read", "Use %mcp"),
+    ],
     "docs": [
         ("%docs drop x", "%docs does not know 'drop'.", "Use %docs, %docs add FILE"),
         ("%docs add", "%docs add needs a file.", "papers/*.pdf"),

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from agent_kernel.kernel.ledger import TurnRecord
-from agent_kernel.kernel.notebook import SHELL_MODEL
 from agent_kernel.kernel.notebook import Notebook as AgentNotebook
+from agent_kernel.kernel.offers.tools import SHELL_MODEL
 from agent_kernel.kernel.panel.held import answers
 from agent_kernel.kernel.panel.messages import LARGEST_BUFFER, LONGEST_ID, MOST_BUFFERS, VERSION
 from agent_kernel.kernel.panel.panel import MOST_PAGES

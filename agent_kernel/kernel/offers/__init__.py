@@ -1,0 +1,1 @@
+"""What a notebook's requests offer to the model."""

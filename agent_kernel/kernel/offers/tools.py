@@ -1,0 +1,30 @@
+"""The tools of a notebook's requests."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from agent_kernel.kernel.settings import KernelSettings
+
+SHELL_MODEL = "agent_kernel/shell"
+"""The model that runs its input as a command, so that `!command` is a turn of the same conversation."""
+
+PYTHON_MODEL = "agent_kernel/python"
+"""The model that runs its input in the Python session, so that a `%%python` cell is such a turn too."""
+
+USER_MODELS = (SHELL_MODEL, PYTHON_MODEL)
+
+
+def tools_of(
+    container_id: str, settings: KernelSettings, model: str | None, language: str
+) -> list[dict[str, Any]]:
+    """Return the tools that run in the notebook's container, for a cell in this language."""
+    environment = {"type": "container_reference", "container_id": container_id}
+    tools: list[dict[str, Any]] = [{"type": "shell", "environment": environment}]
+    if model == PYTHON_MODEL or (settings.python and model != SHELL_MODEL):
+        ours = {"outputs": True} | ({} if language == "python" else {"language": language})
+        tools.append({"type": "code_interpreter", "container": container_id, "agent_kernel": ours})
+    if settings.apply_patch and model not in USER_MODELS:
+        tools.append({"type": "apply_patch", "agent_kernel": {"environment": environment}})
+    return tools
