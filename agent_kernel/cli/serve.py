@@ -5,7 +5,8 @@ from __future__ import annotations
 import argparse
 import asyncio
 import logging
-from collections.abc import Iterator
+import os
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -42,6 +43,7 @@ NAMES = (
     "webhooks",
     "webhook_secret",
     "webhook_hosts",
+    "workers",
     "server_lease",
     "retention_days",
     "max_sessions",
@@ -82,28 +84,50 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Serve until interrupted. Without a key, refuse to listen on anything but loopback."""
+    from agent_kernel.errors import ConfigurationError
+
     settings = flags.load(arguments)
     with packages():
-        from agent_kernel.server import logs, serve
+        from agent_kernel.server import logs
+        from agent_kernel.server.serving import bound
+        from agent_kernel.server.workers import Supervisor
     logs.set_up(settings.server.log)
-    warm = settings.container.warm
+    workers = settings.server.workers
+    if workers == 1:
+        return _serve(settings, settings.server.port, _say)
+    if not hasattr(os, "fork"):
+        raise ConfigurationError("This system serves with one process only.", hint="Leave --workers out.")
+    with bound(settings.server.host, settings.server.port, shared=True) as reserved:
+        port = reserved.getsockname()[1]
+        return Supervisor(workers, lambda ready: _serve(settings, port, ready)).run(_say)
+
+
+def _say(url: str) -> None:
+    print(f"Serving {url}", flush=True)
+
+
+def _serve(settings: Settings, port: int, say: Callable[[str], None]) -> int:
+    """Serve with this process until interrupted. `say` gets the URL once it accepts connections."""
+    from agent_kernel.server import serve
+
     served = runtime(settings)
     warming: list[asyncio.Task[None]] = []
 
     def announce(url: str) -> None:
-        print(f"Serving {url}", flush=True)
-        if warm:
+        say(url)
+        if settings.container.warm:
             warming.append(asyncio.get_running_loop().create_task(served.containers.warm_up()))
 
     serve(
         served,
         host=settings.server.host,
-        port=settings.server.port,
+        port=port,
         api_key=settings.runtime.api_key or None,
         upload_limit=settings.container.upload_limit,
         limits=limits(settings),
         max_connections=settings.server.max_connections,
         announce=announce,
+        shared=settings.server.workers > 1,
     )
     return 0
 

@@ -287,6 +287,13 @@ class ServerSettings(Configurable):
         help="""Hosts of those addresses on loopback or a private network, as `tcp://HOST:PORT`, separated by
         commas. Public hosts need no entry.""",
     ).tag(config=True, variable="AGENT_KERNEL_WEBHOOK_HOSTS")
+    workers = Int(
+        1,
+        min=1,
+        max=8,
+        help="""Processes that serve the port together, over one store; see
+        [performance.md](performance.md#several-processes).""",
+    ).tag(config=True)
     log = Choice(
         "text",
         help="""Format of the log that `serve` writes to stderr: `text`, or `json`, one object per line

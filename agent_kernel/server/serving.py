@@ -46,11 +46,13 @@ def serve(
     limits: KeyLimits = KeyLimits(),  # noqa: B008 (frozen)
     max_connections: int = MAX_CONNECTIONS,
     announce: Announce | None = None,
+    shared: bool = False,
 ) -> None:
     """Serve a runtime until SIGINT or SIGTERM, then close it. Blocks. See `listen` and `create_app`."""
     app = create_app(runtime, api_key=api_key, upload_limit=upload_limit, limits=limits)
+    listening = listen(app, host, port, max_connections=max_connections, announce=announce, shared=shared)
     with suppress(KeyboardInterrupt):  # a second SIGINT, after the shutdown
-        asyncio.run(listen(app, host, port, max_connections=max_connections, announce=announce))
+        asyncio.run(listening)
 
 
 async def listen(
@@ -60,8 +62,11 @@ async def listen(
     *,
     max_connections: int = MAX_CONNECTIONS,
     announce: Announce | None = None,
+    shared: bool = False,
 ) -> None:
     """Serve until SIGINT, SIGTERM or cancellation. `port` 0 takes a free port.
+
+    `shared`: other processes of this user may listen there as well; see `bound`.
 
     Raises `ConfigurationError` for an address other than loopback without a key, and for one that cannot be
     bound.
@@ -71,7 +76,8 @@ async def listen(
             f"Without an API key the server listens on loopback only, not on {host}.",
             hint="Set AGENT_KERNEL_API_KEY, create keys (agent-kernel keys create), or use --host 127.0.0.1.",
         )
-    with _bound(host, port) as listener:
+    with bound(host, port, shared=shared) as listener:
+        listener.listen(128)
         real_port = listener.getsockname()[1]
         shown = f"[{host}]" if ":" in host else host
         url = f"http://{shown}:{real_port}/v1"
@@ -89,7 +95,11 @@ def _log(url: str) -> None:
     log.info("Serving %s", url)
 
 
-def _bound(host: str, port: int) -> socket.socket:
+def bound(host: str, port: int, *, shared: bool = False) -> socket.socket:
+    """Return a socket with an address, which does not listen yet. Raises `ConfigurationError`.
+
+    If `shared`, the system distributes new connections among all sockets that listen at this address.
+    """
     try:
         family, kind, protocol, _, address = socket.getaddrinfo(
             host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
@@ -97,10 +107,11 @@ def _bound(host: str, port: int) -> socket.socket:
         listener = socket.socket(family, kind, protocol)
         try:
             listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            if shared:
+                listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
             if hasattr(socket, "TCP_USER_TIMEOUT"):  # accepted connections inherit it
                 listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, UNREAD * 1000)
             listener.bind(address)
-            listener.listen(128)
         except BaseException:
             listener.close()
             raise

@@ -7,8 +7,8 @@ Three measures, each in one run on one machine, so that their ratios mean someth
 - a turn of 50 commands with a model that answers at once, against the same commands given straight to the
   sandbox: at most 5 ms a command more;
 - turn 200 of a chain against turn 2: at most 1.2 times;
-- 50 plain text turns at once, over HTTP: throughput, p95 and memory, beside ogx's in the same run. ogx is
-  installed in an environment of its own, from `ogx.txt`; it needs Python 3.12.
+- 50 plain text turns at once, over HTTP: throughput, p95 and memory, with one process and with two, beside
+  ogx's in the same run. ogx is installed in an environment of its own, from `ogx.txt`; it needs Python 3.12.
 """
 
 from __future__ import annotations
@@ -140,7 +140,7 @@ async def compare() -> None:
     """Print what many turns at once come to, beside another server of the API. It has no target."""
     print(f"{AT_ONCE} plain text turns at once, {ROUNDS} times, over HTTP and the same upstream:")
     async with servers.upstream() as url:
-        for kind in (servers.ours, servers.ogx):
+        for kind in (servers.ours, servers.two_workers, servers.ogx):
             with tempfile.TemporaryDirectory() as folder:
                 try:
                     async with kind(url, Path(folder)) as server:

@@ -10,7 +10,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -36,9 +36,10 @@ class Served:
     pid: int
 
     def memory(self) -> float:
-        """Most that its process has had in memory so far, in MB."""
-        status = Path(f"/proc/{self.pid}/status").read_text()
-        return int(status.partition("VmHWM:")[2].split()[0]) / 1024
+        """Most that its process and its workers have had in memory so far, in MB, shared pages each time."""
+        workers = Path(f"/proc/{self.pid}/task/{self.pid}/children").read_text().split()
+        texts = [Path(f"/proc/{pid}/status").read_text() for pid in (self.pid, *workers)]
+        return sum(int(text.partition("VmHWM:")[2].split()[0]) for text in texts) / 1024
 
 
 @asynccontextmanager
@@ -55,20 +56,26 @@ async def upstream() -> AsyncIterator[str]:
 
 
 @asynccontextmanager
-async def ours(model_url: str, data: Path) -> AsyncIterator[Served]:
+async def ours(model_url: str, data: Path, workers: int = 1) -> AsyncIterator[Served]:
     """`agent-kernel serve`, on the sandbox that is configured."""
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "agent_kernel", "serve", "--port", "0", "--data-dir", str(data)),
-        *("--upstream-url", model_url, "--model", "chat/m"),
+        *("--upstream-url", model_url, "--model", "chat/m", "--workers", str(workers)),
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.DEVNULL,
     )
     assert process.stdout is not None
     try:
         line = (await process.stdout.readline()).decode()
-        yield Served("agent-kernel", line.split()[1], "chat/m", process.pid)
+        name = "agent-kernel" if workers == 1 else f"{workers} workers"
+        yield Served(name, line.split()[1], "chat/m", process.pid)
     finally:
         await _end(process)
+
+
+def two_workers(model_url: str, data: Path) -> AbstractAsyncContextManager[Served]:
+    """`agent-kernel serve` with two processes, which needs two free processors to be faster."""
+    return ours(model_url, data, workers=2)
 
 
 def _starts(python: str) -> bool:
