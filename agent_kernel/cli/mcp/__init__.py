@@ -25,6 +25,7 @@ _NOT_HERE = (
     "upstream_retries",
     "upstream_silence",
     "context_window",
+    "workers",
 )
 NAMES = (*(name for name in serve.NAMES if name not in _NOT_HERE), "runtime_url")
 
