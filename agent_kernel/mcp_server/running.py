@@ -134,6 +134,7 @@ def _result(response: Json) -> CallToolResult:
     if response["status"] == "incomplete":
         reason = (response.get("incomplete_details") or {}).get("reason")
         content.append(_text(f"[Stopped before its end: {reason}.]"))
+        failed = True
     return CallToolResult(content=content or [_text("[Nothing ran.]")], is_error=failed)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 from typing import Any
 
@@ -47,6 +48,31 @@ async def test_client_runs_commands_and_python(serve: Serve, mode: str) -> None:
     assert [each.mime_type for each in pictures(drawn)] == ["image/png"]
     assert deleted.structured_content == {"id": box, "deleted": True}
     assert [each.status for each in left] == []
+
+
+@pytest.mark.parametrize("mode", MODES)
+async def test_command_ends_with_its_time_or_its_call(serve: Serve, mode: str) -> None:
+    begun = asyncio.Event()
+
+    async def progress(progress: float, total: float | None, message: str | None) -> None:
+        begun.set()
+
+    async with serve() as served, client_of(served.url, mode=mode) as client:
+        in_box = {"container_id": await container(client)}
+        late = await client.call_tool(
+            "run_command", {**in_box, "command": "echo begun; sleep 1000", "timeout_seconds": 0.5}
+        )
+        arguments = {**in_box, "command": "echo begun; sleep 1000; touch f"}
+        calling = asyncio.create_task(client.call_tool("run_command", arguments, progress_callback=progress))
+        await begun.wait()
+        calling.cancel()
+        await asyncio.gather(calling, return_exceptions=True)
+        after = await client.call_tool("run_command", {**in_box, "command": "pgrep -c sleep; ls"})
+    assert late.is_error
+    assert text(late).startswith("begun\n")
+    assert "agent_kernel.max_seconds" in text(late)
+    assert text(after).splitlines()[0] == "0"
+    assert "f" not in text(after).splitlines()
 
 
 async def test_client_writes_and_reads_files(serve: Serve) -> None:
@@ -112,7 +138,7 @@ async def test_client_goes_back_to_a_snapshot(serve: Serve) -> None:
 
 
 @pytest.mark.parametrize("mode", MODES)
-@pytest.mark.parametrize("run", [True, False, None])
+@pytest.mark.parametrize("run", [True, False, pytest.param(None, marks=pytest.mark.slow)])
 async def test_policy_that_asks_is_an_elicitation(serve: Serve, mode: str, run: bool | None) -> None:
     person = Person(run)
     async with (

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import os
 import signal
-import subprocess
 import sys
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import asynccontextmanager
@@ -14,10 +12,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from agents.mcp import MCPServerStdio
 from mcp import Client, StdioServerParameters
 
 from agent_kernel.cli import main
+from tests.later import agents
 from tests.mcp_server.conftest import container, text
 
 pytestmark = pytest.mark.bubblewrap
@@ -32,16 +30,10 @@ async def started(environment: Mapping[str, str], *more: str) -> AsyncGenerator[
         yield client
 
 
-def run(environment: Mapping[str, str], *words: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "agent_kernel", *words]
-    return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60)
-
-
-def containers(environment: Mapping[str, str]) -> dict[str, str]:
-    """The containers of this data folder that live, by name."""
-    listed = run(environment, "containers", "list", "--json")
-    assert listed.returncode == 0, listed.stderr
-    return {each["name"]: each["id"] for each in json.loads(listed.stdout)}
+def sandboxes(environment: Mapping[str, str]) -> list[str]:
+    """The ids of the sandboxes in this data folder."""
+    folder = Path(environment["AGENT_KERNEL_DATA_DIR"]) / "sandboxes"
+    return sorted(each.name for each in folder.iterdir())
 
 
 async def test_session_ends_with_its_unnamed_containers(own_environment: dict[str, str]) -> None:
@@ -50,19 +42,19 @@ async def test_session_ends_with_its_unnamed_containers(own_environment: dict[st
         ran = await client.call_tool("run_command", {"container_id": box, "command": "echo hello"})
         kept = await container(client, name="kept")
         await client.call_tool("run_command", {"container_id": kept, "command": "echo word > f"})
-    left = containers(own_environment)
+    left = sandboxes(own_environment)
     async with started(own_environment) as client:
         again = await client.call_tool("run_command", {"container_id": kept, "command": "cat f"})
         await client.call_tool("delete_container", {"container_id": kept})
     assert text(ran) == "hello\n[exit code 0]"
-    assert left == {"kept": kept}
+    assert left == [kept]
     assert text(again) == "word\n[exit code 0]"
-    assert containers(own_environment) == {}
+    assert sandboxes(own_environment) == []
 
 
 async def test_agents_sdk_uses_the_sandbox(own_environment: dict[str, str]) -> None:
     words: Any = {"command": sys.executable, "args": WORDS, "env": own_environment}
-    async with MCPServerStdio(words, client_session_timeout_seconds=60) as server:
+    async with agents.mcp.MCPServerStdio(words, client_session_timeout_seconds=60) as server:
         made = await server.call_tool("create_container", {})
         box = made.structured_content["id"]
         ran = await server.call_tool("run_python", {"container_id": box, "code": "6 * 7"})
@@ -85,20 +77,22 @@ async def test_sigterm_ends_the_session(own_environment: dict[str, str], tmp_pat
         await ended.wait()
         asyncio.get_running_loop().remove_reader(opened)
         os.close(opened)
-    assert containers(own_environment) == {}
+    assert sandboxes(own_environment) == []
 
 
-async def test_session_of_a_key_has_its_containers_and_limits(own_environment: dict[str, str]) -> None:
-    run(own_environment, "keys", "create", "amy", "--containers", "1")
+async def test_session_of_a_key_has_its_containers_and_limits(
+    own_environment: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AGENT_KERNEL_DATA_DIR", own_environment["AGENT_KERNEL_DATA_DIR"])
+    assert await asyncio.to_thread(main, ["keys", "create", "amy", "--containers", "1"]) == 0
     async with started(own_environment, "--key", "amy") as client:
-        await container(client)
+        box = await container(client)
         over = await client.call_tool("create_container", {})
-        async with started(own_environment) as other:
-            others = (await other.call_tool("list_containers", {})).structured_content
+        listed = (await client.call_tool("list_containers", {})).structured_content
     assert over.is_error
     assert "one container" in text(over)
-    assert others is not None
-    assert others["containers"] == []
+    assert listed is not None
+    assert [each["id"] for each in listed["containers"]] == [box]
 
 
 @pytest.mark.parametrize(
