@@ -10,7 +10,7 @@ from traitlets.config import Configurable
 
 from agent_kernel.config.choice import Choice, sandbox_words
 from agent_kernel.errors import ConfigurationError
-from agent_kernel.policy.rules import MODES, Policy, read_policy
+from agent_kernel.policy.rules import MODES, STRICTNESS, Policy, read_policy
 
 
 class SandboxSettings(Configurable):
@@ -228,14 +228,22 @@ class ApprovalSettings(Configurable):
         help="""TOML file with rules for commands, in order. Empty: no rules.""",
     ).tag(config=True, variable="AGENT_KERNEL_APPROVAL_RULES")
 
+    after_outside = Choice(
+        "auto",
+        help="""What happens to a call with effects in a conversation that has read text from outside: `auto`
+        as to any other, `ask` asks first, `never` denies it. Notebooks and requests can be stricter.""",
+    ).tag(config=True, variable="AGENT_KERNEL_AFTER_OUTSIDE", words=tuple(MODES))
+
     def policy(self) -> Policy:
-        """Both together. Raises `ConfigurationError` for a file that cannot be used: no rule is skipped."""
+        """All together. Raises `ConfigurationError` for a file that cannot be used: no rule is skipped."""
         path = Path(self.approval_rules).expanduser()
         try:
             read = tomllib.loads(path.read_text("utf-8")) if self.approval_rules else {}
             if "default" in read:
                 raise ValueError("set AGENT_KERNEL_APPROVAL instead of approval.default")
-            return read_policy({**read, "default": self.approval})
+            asked = (MODES[self.after_outside], read_policy(read).after_outside)
+            outside = max(asked, key=STRICTNESS.__getitem__)
+            return read_policy({**read, "default": self.approval, "after_outside": outside})
         except (OSError, ValueError) as error:
             why = error.strerror if isinstance(error, OSError) else error
             raise ConfigurationError(

@@ -73,6 +73,8 @@ class Policy:
 
     default: Action = "allow"
     rules: tuple[Rule, ...] = ()
+    after_outside: Action = "allow"
+    """The action for calls with effects in a conversation that has read text from outside."""
 
     def verdict(self, commands: Sequence[str]) -> Verdict:
         """Decide about one call. Its commands run together or not at all, so the strictest verdict counts."""
@@ -90,7 +92,8 @@ class Policy:
 
     def to_json(self) -> dict[str, Any]:
         """Return it in the form that `read_policy` reads."""
-        return {"default": self.default, "rules": [rule.to_json() for rule in self.rules]}
+        more = {"after_outside": self.after_outside} if self.after_outside != "allow" else {}
+        return {"default": self.default, "rules": [rule.to_json() for rule in self.rules], **more}
 
     def _about(self, command: str) -> Verdict:
         uncovered: Sequence[Words] | None = plain_commands(command)
@@ -117,6 +120,11 @@ def strictest(policies: Sequence[Policy], commands: Sequence[str]) -> Verdict:
     return max((each.verdict(commands) for each in policies), key=_strictness)
 
 
+def after_outside(policies: Sequence[Policy]) -> Action:
+    """Return the strictest action for calls with effects after text from outside was read."""
+    return max((each.after_outside for each in policies), key=STRICTNESS.__getitem__, default="allow")
+
+
 def strictest_about_host(policies: Sequence[Policy], name: str, port: int) -> Verdict | None:
     """Return the strictest verdict of the policies that have a rule for a destination; None if none has."""
     found = [verdict for each in policies if (verdict := each.about_host(name, port)) is not None]
@@ -133,7 +141,7 @@ def _words(rule: Rule) -> str:
 
 
 def read_policy(given: object) -> Policy:
-    """Read a policy: a name in `MODES`, or `{"default": ..., "rules": [...]}`.
+    """Read a policy: a name in `MODES`, or `{"default": ..., "rules": [...], "after_outside": ...}`.
 
     Raises `ValueError`; its message names the problem.
     """
@@ -141,12 +149,13 @@ def read_policy(given: object) -> Policy:
         return Policy(_action(given, "approval"))
     if not isinstance(given, Mapping):
         raise ValueError("approval must be auto, ask, never, or an object with default and rules")
-    _only(given, {"default", "rules"}, "approval")
+    _only(given, {"default", "rules", "after_outside"}, "approval")
     rules = given.get("rules") or ()
     if not isinstance(rules, Sequence) or isinstance(rules, str) or len(rules) > MOST_RULES:
         raise ValueError(f"approval.rules must be a list of at most {MOST_RULES} rules")
     read = tuple(_rule(rule, f"approval.rules[{index}]") for index, rule in enumerate(rules))
-    return Policy(_action(given.get("default", "allow"), "approval.default"), read)
+    outside = _action(given.get("after_outside", "allow"), "approval.after_outside")
+    return Policy(_action(given.get("default", "allow"), "approval.default"), read, outside)
 
 
 def _rule(given: object, where: str) -> Rule:

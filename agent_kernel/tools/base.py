@@ -128,6 +128,8 @@ class Tool(ABC):
     """Whether a call and its output are one item; see `tools.one_item`."""
     has_call_ids: ClassVar[bool] = True
     """Whether its items must have a `call_id`. Without one a call is known by its item's id."""
+    outside: ClassVar[bool] = False
+    """Whether its results are from outside the conversation; see `tools.outside`."""
     optional_fields: ClassVar[Mapping[str, str]] = {}
     """Fields of its call items that a response shows only if the request's `include` names them. Maps the
     name in `include` to the field, also `outer.inner`; it is null otherwise. The model always gets them."""
@@ -225,6 +227,14 @@ class Tool(ABC):
     @abstractmethod
     def policy_subject(self, call: Json) -> Sequence[str] | None:
         """Return the texts that approval policies judge, each as one command. None: no approval is needed."""
+
+    def has_effects(self, entry: ToolEntry | None, call: Json, earlier: Sequence[Json]) -> bool:
+        """Return whether a call may change something, or send something out.
+
+        `entry` is that of the call, if it is known, `earlier` the conversation. Policies can treat such calls
+        differently after text from outside was read. A tool that only reads says False.
+        """
+        return True
 
     def asks(self, entry: ToolEntry, call: Json) -> str | None:
         """Return why the request itself wants a call approved, as a sentence; None if it does not."""

@@ -121,7 +121,7 @@ class NotebookApprovals:
         from agent_kernel.kernel.asking.record import decision_note
 
         request = _read(item)
-        remembered = request is not None and self._is_allowed(request)
+        remembered = request is not None and not _is_for_outside(item) and self._is_allowed(request)
         if request is None:
             decision = Decision(False, reason=UNREADABLE)
         elif remembered:
@@ -188,6 +188,12 @@ def _read(item: Mapping[str, Any]) -> ApprovalRequest | None:
         return None
     kind = kind_in_words(kinds(commands))
     return ApprovalRequest(str(item["id"]), tuple(commands), str(arguments.get("reason") or ""), kind)
+
+
+def _is_for_outside(item: Mapping[str, Any]) -> bool:
+    """Return whether text from outside may be behind the call: what was allowed before is not for that."""
+    ours = item.get("agent_kernel")
+    return isinstance(ours, Mapping) and ours.get("outside") is True
 
 
 def _about_call(item: Mapping[str, Any], arguments: Mapping[str, Any]) -> ApprovalRequest:

@@ -16,7 +16,7 @@ from typing import Any, Protocol
 from agent_kernel.errors import InvalidRequest
 from agent_kernel.models.base import Model
 from agent_kernel.models.direct import DirectModel
-from agent_kernel.policy.rules import Policy, Verdict, strictest
+from agent_kernel.policy.rules import STRICTNESS, Policy, Verdict, after_outside, strictest
 from agent_kernel.protocol.assembler import Assembler
 from agent_kernel.protocol.calls import json_key
 from agent_kernel.protocol.items import item_of
@@ -36,11 +36,15 @@ from agent_kernel.runtime.observe.audit import AuditLog
 from agent_kernel.store.rows import Rows
 from agent_kernel.tools.base import Tool, ToolEntry
 from agent_kernel.tools.catalogue import catalogue
+from agent_kernel.tools.outside import sources_outside
 
 UNSTORED = (
     "it needs an approval, and with store false the response ends before one can be given; with store"
     " true, or over a WebSocket, it can wait."
 )
+
+OUTSIDE = "The policy {} calls with effects after text from outside was read"
+"""The reason of a verdict about what the conversation has read."""
 
 OTHER_CONTAINER = "it was approved for a container that is gone, or another than this turn's"
 
@@ -142,6 +146,8 @@ class Approvals:
     can_wait: bool = True
     by_person: bool = False
     """Run the call without asking: a person wrote the commands."""
+    conversation: Sequence[Json] = ()
+    """The conversation so far, which grows with the turn."""
     waiting: list[tuple[str, Json]] = field(default_factory=list)
     _claimed: bool = False
 
@@ -187,7 +193,8 @@ class Approvals:
         verdict = self._verdict(tool, call, entry)
         if verdict.action == "ask" and not self.by_person:
             if self.can_wait or tool.waits_unshown:
-                item = request_item(tool, call, verdict.reason)
+                outside = self._after_outside(tool, call, entry).action == "ask"
+                item = request_item(tool, call, verdict.reason, outside=outside)
                 self.waiting.append((json_key(call), item))
                 self._write("approval.request", response_id, (tool, call), verdict, approval=str(item["id"]))
                 return None
@@ -211,10 +218,23 @@ class Approvals:
         subject = tool.policy_subject(call)
         if subject is None:
             return Verdict("allow", "The tool does nothing that a policy is about.")
-        verdict = strictest(self.policies, subject)
+        verdict = max(
+            strictest(self.policies, subject),
+            self._after_outside(tool, call, entry),
+            key=lambda each: STRICTNESS[each.action],
+        )
         if entry is not None and verdict.action == "allow" and (reason := tool.asks(entry, call)) is not None:
             return Verdict("ask", reason)
         return verdict
+
+    def _after_outside(self, tool: Tool, call: Json, entry: ToolEntry | None) -> Verdict:
+        """Return the verdict about a call for what the conversation has read, whoever wrote that."""
+        action = after_outside(self.policies)
+        found = [] if action == "allow" or self.by_person else list(sources_outside(self.conversation))
+        if not found or not tool.has_effects(entry, call, self.conversation):
+            return Verdict("allow", "No rule forbids it.")
+        verb = "denies" if action == "deny" else "asks before"
+        return Verdict(action, f"{OUTSIDE.format(verb)}: {', '.join(found)}.")
 
     def _write(
         self,

@@ -60,8 +60,9 @@ class Answer:
         return self.tool.question(self.call) != self.tool.question(self.asked)
 
 
-def request_item(tool: Tool, call: Json, reason: str) -> Json:
-    """Return the item that asks about a call."""
+def request_item(tool: Tool, call: Json, reason: str, *, outside: bool = False) -> Json:
+    """Return the item that asks about a call. `outside`: since the conversation read text from outside."""
+    ours = {"outside": True} if outside else {}
     if (own := tool.approval_request(call, reason)) is not None:
         return own
     return {
@@ -70,7 +71,7 @@ def request_item(tool: Tool, call: Json, reason: str) -> Json:
         "server_label": SERVER_LABEL,
         "name": tool.type,
         "arguments": json.dumps({**tool.question(call), "reason": reason}, ensure_ascii=False),
-        "agent_kernel": {"call_id": json_key(call), "item_id": call.get("id")},
+        "agent_kernel": {"call_id": json_key(call), "item_id": call.get("id"), **ours},
     }
 
 

@@ -31,6 +31,7 @@ from agent_kernel.runtime.turns.context.compaction import (
     compaction_item,
     compacts_itself,
     for_model,
+    told_from,
 )
 from agent_kernel.runtime.turns.context.estimate import CHARACTERS
 from agent_kernel.runtime.turns.context.fitting import Fitting
@@ -242,7 +243,7 @@ def _notice_missing(run: Turn, request: ModelRequest, said: Sequence[Json], step
 def _events(run: Turn, delta: ModelDelta, check: OfferedCalls) -> Events:
     """Return the events of a delta. A call that cannot be assembled is rejected, and the step goes on."""
     if isinstance(delta, Compaction):
-        return run.assembler.insert(compaction_item(delta.encrypted_content))
+        return run.assembler.insert(told_from(run.conversation, compaction_item(delta.encrypted_content)))
     try:
         return run.assembler.feed(delta)
     except MalformedCall as error:

@@ -91,6 +91,7 @@ class Turn:
 
     def __post_init__(self) -> None:
         self.fit_notice = FitNotice(self.assembler.notice)
+        self.approvals.conversation = self.conversation
 
     @property
     def id(self) -> str:

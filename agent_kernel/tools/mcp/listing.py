@@ -12,6 +12,7 @@ from agent_kernel.tools.mcp.drafts import LIST
 from agent_kernel.tools.mcp.results import INTERNAL, PROTOCOL, clipped, is_deep
 from agent_kernel.tools.mcp.spec import McpServer
 from agent_kernel.tools.namespaces import free_name
+from agent_kernel.tools.outside import described_outside
 
 Json = Mapping[str, Any]
 
@@ -109,7 +110,9 @@ def function_entries(
         spec = {
             "type": "function",
             "name": flat,
-            "description": str(each.get("description") or ""),
+            "description": described_outside(
+                f"the MCP server {server.label}", str(each.get("description") or "")
+            ),
             "parameters": schema or _NO_ARGUMENTS,
             "strict": False,
         }

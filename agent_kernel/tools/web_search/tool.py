@@ -22,6 +22,7 @@ from agent_kernel.tools.web_search.drafts import (
     WebOutputDraft,
     WebResults,
 )
+from agent_kernel.tools.web_search.known import known_addresses
 from agent_kernel.tools.web_search.spec import (
     LiveWebCall,
     arguments_of,
@@ -53,6 +54,7 @@ class WebSearch(OneItemTool):
     call_type = CALL
     id_prefix = PREFIX
     parallel = True
+    outside = True
     optional_fields = {
         "web_search_call.results": "results",
         "web_search_call.action.sources": "action.sources",
@@ -98,6 +100,11 @@ class WebSearch(OneItemTool):
         known = self.arguments(call)
         texts = known.get("queries") or [known.get("url") or ""]
         return [f"web_search {known['action']} {text}" for text in texts]
+
+    def has_effects(self, entry: ToolEntry | None, call: Json, earlier: Sequence[Json]) -> bool:
+        """Return whether it opens an address that the conversation does not have: one can carry data out."""
+        url = self.arguments(call).get("url")
+        return url is not None and not any(url in text for text in known_addresses(earlier))
 
     def refuse(self, call: Json, why: str) -> Iterator[NotFetched]:
         yield NotFetched(why)

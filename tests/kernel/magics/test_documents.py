@@ -22,7 +22,9 @@ def test_documents_are_searched_and_cited(fresh: Notebook) -> None:
     assert "broken.pdf was not added. Its text cannot be read" in added[0]
     assert "reactor.md" in fresh.run("%docs").plain[0]
     search, answer = fresh.run(ASK).plain
-    assert search.startswith("Searched the documents for: reactor cooling. 1 passage\nreactor.md (")
+    assert search.startswith(
+        "Searched the documents for: reactor cooling. 1 passage, from outside\nreactor.md ("
+    )
     assert "liquid sodium" in search
     assert answer.startswith("With **liquid sodium**, at 883[a] degrees [reactor.md].\n\n[a] Printed in")
     assert answer.endswith("\n\nCited: reactor.md")

@@ -25,14 +25,17 @@ def mcp_call(item: Item, limit: int) -> ShownItem:
     result = _text(_error(item.get("error")) or item.get("output"), limit)
     folded = fold(result, head=20, tail=5)
     short = f"{folded.head}[... {folded.hidden} ...]\n{folded.tail}" if folded.middle else result
-    html = [f"<b>{escape(head)}</b>", pre(given) if given not in ("", "{}") else "", pre(folded.head)]
+    origin = "From outside:" if result else ""
+    html = [f"<b>{escape(head)}</b>", pre(given) if given not in ("", "{}") else "", origin, pre(folded.head)]
     if folded.middle:
         html.append(details(f"… {folded.hidden}", pre(folded.middle)) + pre(folded.tail))
     parts = [each for each in (given if given != "{}" else "", short) if each]
+    plain = [each for each in (given if given != "{}" else "", origin, short) if each]
+    shown = [fence(each, "text") for each in parts]
     return ShownItem(
         html=box(CALL, "".join(html)),
-        markdown="\n\n".join([f"*{code(head)}*", *(fence(each, "text") for each in parts)]),
-        plain="\n".join([head, *(each.rstrip("\n") for each in parts)]),
+        markdown="\n\n".join([f"*{code(head)}*{', from outside' if result else ''}", *shown]),
+        plain="\n".join([head, *(each.rstrip("\n") for each in plain)]),
     )
 
 

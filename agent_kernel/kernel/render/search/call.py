@@ -25,6 +25,7 @@ def file_search_call(item: Item, limit: int) -> ShownItem:
         end = clean(clip(str(why), _QUERY)) if isinstance(why, str) else "The passages were not kept."
     else:
         end = "1 passage" if len(results) == 1 else f"{len(results)} passages"
+        end += ", from outside" if results else ""
     text = clip("\n\n".join(_passages(results or ())), limit)
     line = f"Searched the documents for: {searched}. {end}"
     return ShownItem(

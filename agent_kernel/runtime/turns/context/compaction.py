@@ -25,6 +25,7 @@ from agent_kernel.runtime.turns.context.shortening import SUMMARY, cut, shorten
 from agent_kernel.runtime.turns.input_items import message, output_of
 from agent_kernel.tools.catalogue import catalogue
 from agent_kernel.tools.one_item import expanded
+from agent_kernel.tools.outside import FIELD, sources_outside
 
 Json = Mapping[str, Any]
 
@@ -115,12 +116,18 @@ async def compacted(
     for _ in range(_REQUESTS):
         asked = told if room is None else _fitting(told, room)
         try:
-            return await _compacted(model, ModelRequest(model=upstream_name, input=asked), room)
+            item, usage = await _compacted(model, ModelRequest(model=upstream_name, input=asked), room)
+            return told_from(items, item), usage
         except ContextLengthExceeded as error:
             room = _smaller(estimate(asked), error)
         except OutOfScript:
             break
-    return _summary_item(_digest(told, _longest(room))), Usage(0, 0)
+    return told_from(items, _summary_item(_digest(told, _longest(room)))), Usage(0, 0)
+
+
+def told_from(items: Sequence[Json], item: Json) -> Json:
+    """Return a compaction of these items that says whether they read text from outside."""
+    return {**item, "agent_kernel": {FIELD: any(True for _ in sources_outside(items))}}
 
 
 async def _compacted(model: Model, request: ModelRequest, room: int | None) -> tuple[Json, Usage]:
