@@ -59,20 +59,25 @@ def _install(node: Path) -> None:
         raise NodeMissing(f"npm ci failed in {PACKAGES}: {done.stderr[-2000:]}")
 
 
-async def run_script(node: Path, script: str, url: str, key: str, model: str = "") -> dict[str, Any]:
+async def run_script(
+    node: Path, script: str, url: str, key: str, model: str = "", **more: str
+) -> dict[str, Any]:
     """Run one of the scripts here against `url`; it prints what it saw as one JSON object.
+
+    `more` is for its environment.
 
     Node looks for packages from the script's folder upward, so a copy of it runs below the packages.
     """
     with tempfile.TemporaryDirectory(dir=PACKAGES, prefix="run-") as folder:
-        return await _run(node, shutil.copy(FOLDER / script, folder), url, key, model)
+        environ = environment(node, OPENAI_BASE_URL=url, OPENAI_API_KEY=key, MODEL=model, **more)
+        return await _run(node, shutil.copy(FOLDER / script, folder), environ)
 
 
-async def _run(node: Path, script: str, url: str, key: str, model: str) -> dict[str, Any]:
+async def _run(node: Path, script: str, environ: dict[str, str]) -> dict[str, Any]:
     process = await asyncio.create_subprocess_exec(
         str(node),
         script,
-        env=environment(node, OPENAI_BASE_URL=url, OPENAI_API_KEY=key, MODEL=model),
+        env=environ,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
     )

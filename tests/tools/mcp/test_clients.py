@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 from openai import APIStatusError, AsyncOpenAI
 
-from tests.later import agents
+from tests.clients.node import run_script
+from tests.later import Later, agents
 from tests.runtime.conftest import served as serving
 from tests.runtime.played import Upstream, call
 from tests.tools.mcp.conftest import Make, loopback
 from tests.tools.mcp.served import Called, plain, served
 from tests.tools.mcp.test_turns import entry
+
+langchain_openai = Later("langchain_openai")
 
 pytestmark = [pytest.mark.bubblewrap, pytest.mark.shown_on()]
 
@@ -80,3 +84,37 @@ async def test_agents_sdk_approves_a_hosted_tool(
         second = await agents.Runner.run(agent, again, run_config=plain_run)
     assert (first.final_output, second.final_output) == ("It is 3.", "Bye.")
     assert (asked, called.calls, called.lists) == (["add"], [("add", (1, 2))], 0)
+
+
+def two_turns(upstream: Upstream) -> None:
+    """A model that uses a tool in each of two turns."""
+    for number, result in enumerate(("It is 3.", "It is 7.")):
+        numbers = {"a": 1 + 2 * number, "b": 2 + 2 * number}
+        upstream.says(call(0, "calc__add", numbers, f"c{number}"), finish="tool_calls")
+        upstream.says({"content": result})
+
+
+async def test_langchain_uses_a_server_in_two_turns(
+    runtime: Make, upstream: Upstream, calc: str, called: Called
+) -> None:
+    two_turns(upstream)
+    async with runtime(turn_settings=loopback(calc)) as running, serving(running, "secret") as url:
+        chat = langchain_openai.ChatOpenAI(
+            model="chat/m", base_url=url, api_key="secret", use_responses_api=True, max_retries=0
+        )
+        model = chat.bind_tools([entry(f"{calc}/mcp")])
+        first = await model.ainvoke("add")
+        earlier = first.response_metadata["id"]
+        second = await model.ainvoke("add more", previous_response_id=earlier)
+    assert (first.text, second.text) == ("It is 3.", "It is 7.")
+    assert called.calls == [("add", (1, 2)), ("add", (3, 4))]
+
+
+async def test_the_ai_sdk_uses_a_server_in_two_turns(
+    runtime: Make, upstream: Upstream, calc: str, called: Called, node: Path
+) -> None:
+    two_turns(upstream)
+    async with runtime(turn_settings=loopback(calc)) as running, serving(running, "secret") as url:
+        saw = await run_script(node, "ai-sdk-mcp.mjs", url, "secret", "chat/m", MCP_URL=f"{calc}/mcp")
+    assert saw == {"said": ["It is 3.", "It is 7."], "outputs": ["3", "7"]}
+    assert called.calls == [("add", (1, 2)), ("add", (3, 4))]

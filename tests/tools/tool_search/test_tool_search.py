@@ -2,26 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
-from contextlib import AbstractAsyncContextManager
-from functools import partial
-from pathlib import Path
+from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
 
 from agent_kernel.errors import InvalidRequest
-from agent_kernel.runtime.local import LocalRuntime
-from agent_kernel.sandboxes.base import Backend
 from agent_kernel.tools.tool_search.ranking import ranked
-from tests.runtime.played import Upstream, call, runtime_on
-from tests.tools.mcp.conftest import loopback
+from tests.runtime.played import Upstream, call
+from tests.tools.mcp.conftest import Make, loopback
 from tests.tools.mcp.served import Called, counting, served
 from tests.tools.mcp.test_turns import Json, entry, events_of, kinds, outputs
 
 pytestmark = [pytest.mark.bubblewrap, pytest.mark.shown_on()]
 
-Make = Callable[..., AbstractAsyncContextManager[LocalRuntime]]
 SEARCH: Json = {"type": "tool_search"}
 NO_ARGUMENTS: Json = {"type": "object", "properties": {}}
 
@@ -47,11 +41,6 @@ CRM: Json = {
 }
 QUERY: Json = {"type": "custom", "name": "run_sql", "description": "Run SQL.", "defer_loading": True}
 ALL = [SEARCH, WEATHER, CRM, QUERY, function("always", "Be there.", defer_loading=False)]
-
-
-@pytest.fixture
-def runtime(upstream: Upstream, bubblewrap_backend: Backend, tmp_path: Path) -> Make:
-    return partial(runtime_on, upstream.url, bubblewrap_backend, tmp_path)
 
 
 @pytest.fixture
