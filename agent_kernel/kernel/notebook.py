@@ -17,7 +17,6 @@ from agent_kernel.kernel.container import NotebookContainer
 from agent_kernel.kernel.front_end import FrontEnd
 from agent_kernel.kernel.keeping.keeper import NotebookKeeper
 from agent_kernel.kernel.ledger import Ledger
-from agent_kernel.kernel.offers.servers import NotebookServers
 from agent_kernel.kernel.offers.tools import PYTHON_MODEL, SHELL_MODEL, USER_MODELS, tools_of
 from agent_kernel.kernel.origin.origin import container_name
 from agent_kernel.kernel.preferences import Budget, Choices, Rerun, from_metadata, parse_budget
@@ -75,6 +74,8 @@ class Notebook:
         attach: Attach,
         origin: NotebookOrigin | None = None,
     ) -> None:
+        from agent_kernel.kernel.offers.servers import NotebookServers
+
         self.settings = settings
         self.approvals = NotebookApprovals(settings.approval)
         self.choices = Choices()

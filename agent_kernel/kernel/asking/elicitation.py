@@ -10,9 +10,6 @@ from typing import Any
 
 from agent_kernel.kernel.asking.types import ApprovalRequest, Decision
 
-NAME = "elicitation"
-"""The `name` of the items that ask for a server."""
-
 Json = Mapping[str, Any]
 
 _YES, _NO = ("true", "yes", "y", "1"), ("false", "no", "n", "0")

@@ -12,8 +12,6 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from agent_kernel.errors import AgentKernelError, InvalidRequest
-from agent_kernel.kernel.asking.elicitation import NAME as ELICITATION
-from agent_kernel.kernel.asking.elicitation import elicitation_answer, read_elicitation
 from agent_kernel.kernel.asking.types import ApprovalRequest, Asker, Decision
 
 if TYPE_CHECKING:
@@ -24,6 +22,9 @@ log = logging.getLogger(__name__)
 
 NAME = "network"
 """The `name` of the items that ask about the network."""
+
+ELICITATION = "elicitation"
+"""The `name` of the items that ask for an MCP server."""
 
 UNREADABLE = "The kernel could not read what was asked."
 
@@ -84,6 +85,8 @@ class RunningQuestions:
             ended.cancel()  # answered, or withdrawn: the connection, its command or the call has ended
 
     async def _ask(self, response_id: str, item: Mapping[str, Any]) -> None:
+        from agent_kernel.kernel.asking.elicitation import read_elicitation
+
         request = read_elicitation(item) if is_elicitation(item) else read_question(item)
         if request is None:
             await self._send(response_id, item, Decision(False, reason=UNREADABLE))
@@ -96,6 +99,8 @@ class RunningQuestions:
 
     async def _send(self, response_id: str, item: Mapping[str, Any], decision: Decision) -> str | None:
         """Send the decision. Return what is wrong with it if it must be asked for again."""
+        from agent_kernel.kernel.asking.elicitation import elicitation_answer
+
         answer = (
             elicitation_answer(item, decision)
             if is_elicitation(item)

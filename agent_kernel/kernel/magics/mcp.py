@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING
 
 from agent_kernel.errors import InvalidRequest
 from agent_kernel.kernel.magics.python import words_of
-from agent_kernel.kernel.offers.servers import host_of, is_address
 
 if TYPE_CHECKING:
     from agent_kernel.kernel.notebook import Notebook
@@ -17,6 +16,7 @@ _USAGE = "Use %mcp, %mcp add NAME COMMAND…, %mcp add NAME URL or %mcp remove N
 
 async def servers(notebook: Notebook, outputs: CellOutputs, arguments: str) -> None:
     """Add, list or remove servers. Raises `InvalidRequest`."""
+    from agent_kernel.kernel.offers.servers import host_of, is_address
     from agent_kernel.kernel.render.bundles import note
     from agent_kernel.kernel.render.definitions import definitions
     from agent_kernel.kernel.render.text import clean, code
