@@ -59,10 +59,11 @@ def server(own_environment: dict[str, str], bubblewrap_backend: object) -> Itera
     found.log.close()
 
 
-def owner(pids: list[int], port: int) -> int:
-    """Return which process holds the server's end of the connection from a port of this machine."""
+def owner(pids: list[int], here: int, there: int) -> int:
+    """Return which process holds the connection to the server's port `here` from the client's port."""
     ends = (line.split() for line in Path("/proc/net/tcp").read_text().splitlines()[1:])
-    (inode,) = [words[9] for words in ends if words[2].endswith(f":{port:04X}")]
+    ports = (f":{here:04X}", f":{there:04X}")
+    (inode,) = [each[9] for each in ends if (each[1][-5:], each[2][-5:]) == ports]
     for pid in pids:
         for descriptor in Path(f"/proc/{pid}/fd").iterdir():
             if os.readlink(descriptor) == f"socket:[{inode}]":
@@ -77,8 +78,8 @@ def one_each(server: Workers, stack: ExitStack) -> Mapping[int, httpx.Client]:
     for _ in range(CONNECTIONS):
         client = stack.enter_context(httpx.Client(base_url=server.url, timeout=60))
         with client.stream("GET", "models") as answer:
-            port = answer.extensions["network_stream"].get_extra_info("client_addr")[1]
-            clients.setdefault(owner(pids, port), client)
+            there = answer.extensions["network_stream"].get_extra_info("client_addr")[1]
+            clients.setdefault(owner(pids, answer.url.port or 0, there), client)
             answer.read()
         if len(clients) == len(pids):
             break
