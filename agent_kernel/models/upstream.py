@@ -155,6 +155,7 @@ class Upstream:
         made = OpenAIClient(url, key, timeout)
         if not self.is_openai:  # they come from the environment too, and are meant for OpenAI only
             made.client.organization = made.client.project = None
+            made.client._custom_headers = {}
         return made
 
     @property

@@ -92,6 +92,9 @@ class Upstream:
         head = (await reader.readuntil(b"\r\n\r\n")).decode().split("\r\n")
         headers = {k.lower(): v for k, _, v in (line.partition(": ") for line in head[1:])}
         body = await reader.readexactly(int(headers.get("content-length", 0)))
+        if head[0].startswith("GET "):  # a question about its models, to which it has no answer
+            writer.write(b"HTTP/1.1 404 X\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
+            return
         self.paths.append(head[0].split()[1])
         self.keys.append(headers.get("authorization", ""))
         self.requests.append(json.loads(body))

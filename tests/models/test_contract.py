@@ -11,6 +11,8 @@ from typing import Any
 
 import pytest
 
+from agent_kernel.models.anthropic.client import AnthropicUpstream
+from agent_kernel.models.anthropic.model import AnthropicModel
 from agent_kernel.models.base import Model, ModelRequest
 from agent_kernel.models.chat import ChatModel
 from agent_kernel.models.direct import DirectModel
@@ -25,6 +27,7 @@ from agent_kernel.protocol.deltas import ModelDelta, TextDelta
 from agent_kernel.protocol.items import to_json
 from agent_kernel.protocol.response import new_response
 from agent_kernel.tools.shell.run import CommandResult
+from tests.models.anthropic import shapes
 from tests.tools.made import model_request
 
 COMMANDS = ["ls -l", "printf 'a\n{b}'"]
@@ -102,7 +105,19 @@ def case_function(upstream: Any, tmp_path: Path) -> Case:
     return _responses(upstream, {**call, "arguments": json.dumps({"commands": COMMANDS})}, native=False)
 
 
-@pytest.fixture(params=[case_scripted, case_chat, case_native, case_function])
+def case_messages(upstream: Any, tmp_path: Path) -> Case:
+    thought, words = shapes.thinking("A look."), shapes.text("It is 4.")
+    call = shapes.use("c7", "shell", {"commands": COMMANDS})
+    model = AnthropicModel(AnthropicUpstream(upstream.url, "sk", retry=RetryPolicy(0)))
+    return Case(
+        model,
+        lambda: upstream.says(*shapes.stream(thought, call, stop="tool_use")),
+        lambda: upstream.says(*shapes.stream(words)),
+        lambda: upstream.says(*shapes.stream(words, stop=None)[:4], hold=True),
+    )
+
+
+@pytest.fixture(params=[case_scripted, case_chat, case_native, case_function, case_messages])
 def case(request: pytest.FixtureRequest, upstream: Any, tmp_path: Path) -> Case:
     made: Case = request.param(upstream, tmp_path)
     return made

@@ -52,6 +52,7 @@ async def test_no_key_sends_no_secret_from_the_environment(
 ) -> None:
     monkeypatch.setenv("OPENAI_API_KEY", "sk-environment")
     monkeypatch.setenv("OPENAI_ORG_ID", "org-environment")
+    monkeypatch.setenv("OPENAI_CUSTOM_HEADERS", "Authorization: Bearer sk-header")
     upstream.refuses(401, "No key")
     with pytest.raises(UpstreamRefused, match="a request without a key"):
         await said(upstream, key=None)

@@ -9,10 +9,12 @@ import pytest
 
 from agent_kernel.errors import InvalidRequest
 from agent_kernel.models.anthropic.model import AnthropicModel
+from agent_kernel.models.base import ModelRequest, check_request
 from agent_kernel.protocol.deltas import Notice
+from agent_kernel.tools.request import read_tools
 from tests.models.anthropic.messages_server import MessagesServer, model_info
-from tests.models.anthropic.shapes import text
-from tests.models.anthropic.test_messages import ADD, ASKED, said
+from tests.models.anthropic.shapes import text, use
+from tests.models.anthropic.test_messages import ADD, ASKED, items_of, said
 
 DOT = "data:image/png;base64,AA=="
 PDF = "data:application/pdf;base64,AA=="
@@ -117,7 +119,7 @@ def test_setting_without_a_form_is_refused(
     model: AnthropicModel, settings: dict[str, Any], param: str, code: str
 ) -> None:
     with pytest.raises(InvalidRequest, match="Models of Anthropic's API") as caught:
-        model.check_settings(settings)
+        check_request(model, [ASKED], settings)
     assert (caught.value.param, caught.value.request_code) == (param, code)
 
 
@@ -130,6 +132,34 @@ async def test_cache_is_marked_at_tools_and_last_turns(
     assert request["tools"][-1]["cache_control"] == mark
     marked = ["cache_control" in each["content"][-1] for each in request["messages"]]
     assert marked == [False, False, False, False, True, False, True]
+
+
+HOSTED = [
+    {"type": "shell"},
+    {"type": "code_interpreter", "container": {"type": "auto"}},
+    {"type": "apply_patch"},
+    {"type": "file_search", "vector_store_ids": ["vs_1"]},
+    {"type": "custom", "name": "sql", "description": "Runs SQL."},
+    {"type": "function", **ADD},
+]
+
+
+async def test_tools_of_all_kinds_are_offered(messages: MessagesServer, model: AnthropicModel) -> None:
+    messages.says(use("toolu_1", "sql", {"input": "select 1"}), stop="tool_use")
+    request = ModelRequest("claude-test", [ASKED], tools=read_tools(HOSTED))
+    made = items_of([delta async for delta in model.stream(request)])
+    offered = {each["name"]: each for each in messages.requests[0]["tools"]}
+    assert list(offered) == ["shell", "code_interpreter", "apply_patch", "file_search", "sql", "add"]
+    assert all(each["input_schema"]["properties"] and each["description"] for each in offered.values())
+    assert [(each["type"], each["input"]) for each in made] == [("custom_tool_call", "select 1")]
+
+    output = {"type": "custom_tool_call_output", "call_id": "toolu_1", "output": "1"}
+    messages.says(text("One."))
+    request = ModelRequest("claude-test", [ASKED, *made, output], tools=read_tools(HOSTED))
+    assert [each async for each in model.stream(request)]
+    _, called, answered = messages.requests[1]["messages"]
+    assert called["content"] == [use("toolu_1", "sql", {"input": "select 1"})]
+    assert answered["content"][0]["content"] == "1"
 
 
 async def test_earlier_calls_are_sent_with_their_tools(
