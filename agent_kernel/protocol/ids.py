@@ -76,6 +76,16 @@ def steer_id() -> str:
     return _random("steer_")
 
 
+def skill_id() -> str:
+    """Return an id for a kept skill."""
+    return _random("skill_")
+
+
+def skill_version_id() -> str:
+    """Return an id for a version of a kept skill."""
+    return _random("skillver_")
+
+
 def vector_store_id() -> str:
     """Return an id for a vector store."""
     return _random("vs_")

@@ -33,6 +33,7 @@ from agent_kernel.runtime.included import Included
 from agent_kernel.runtime.keeping.sessions import LocalKeptSessions
 from agent_kernel.runtime.paging import Asked, page
 from agent_kernel.runtime.parts import RuntimeParts
+from agent_kernel.runtime.skills.skills import LocalSkills
 from agent_kernel.runtime.tenants import Tenant, Tenants
 from agent_kernel.runtime.turns.context.compaction import compacted, for_model
 from agent_kernel.runtime.turns.context.estimate import estimate
@@ -99,6 +100,11 @@ class TenantRuntime(LocalKeptSessions, LocalLibrary):
         if self._tenant.uploads is None:
             raise none_here()
         return self._tenant.uploads
+
+    @property
+    def skills(self) -> LocalSkills:
+        """See `KeepsSkills`."""
+        return self._tenant.skills
 
     async def start(self) -> None:
         """See `ServedRuntime`."""

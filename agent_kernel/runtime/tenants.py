@@ -20,6 +20,7 @@ from agent_kernel.runtime.containers.containers import LocalContainers
 from agent_kernel.runtime.containers.lifecycle import Lifecycle
 from agent_kernel.runtime.observe.metrics import Metrics
 from agent_kernel.runtime.parts import RuntimeParts
+from agent_kernel.runtime.skills.skills import LocalSkills
 from agent_kernel.runtime.turns.conversations import LocalConversations
 from agent_kernel.runtime.turns.interrupt import Interrupt
 from agent_kernel.runtime.turns.loop import TurnLoop
@@ -68,6 +69,7 @@ class Tenant:
         if documents is not None and shared.indexer is not None:
             self.vector_stores = LocalVectorStores(documents, self.files, shared.indexer, parts.embedder)
             self.uploads = LocalUploads(documents, parts.store.blobs, self.files, limit)
+        self.skills = LocalSkills(self.rows, parts.store.blobs, self.quota)
         attachments = Attachments(self.files)
         self.conversations = LocalConversations(self.rows, attachments)
         self.preparation = Preparation(
@@ -80,7 +82,7 @@ class Tenant:
                 attachments=attachments,
                 owner=parts.store.coordination.id,
                 approval=parts.approval,
-                skills=parts.skills,
+                skills=parts.skills.of(self.skills),
                 documents=self.vector_stores,
                 web=parts.turn_settings.tools.get("web_search"),
             )

@@ -73,6 +73,11 @@ def schemas() -> dict[str, dict[str, Any]]:
     return {
         **found,
         **_RESULT_SCHEMAS,
+        "SkillUpdateParams": _object(
+            "openai.types.SkillUpdateParams",
+            {"default_version": {"anyOf": [_TEXT, {"type": "integer"}]}},
+            ["default_version"],
+        ),
         "InputItem": {"anyOf": [*items, {"type": "object"}]},
         "CompactParams": _object("openai.types.responses.ResponseCompactParams", turn, ["model"]),
         "InputTokenCountParams": _object("openai.types.responses.InputTokenCountParams", turn),
@@ -167,6 +172,13 @@ def _result(endpoint: Endpoint) -> dict[str, Any]:
 def _body(name: str) -> dict[str, Any]:
     if name in schemas():
         return _json(name)
+    if name == "SkillFiles":
+        many = {"type": "array", "items": _FILE}
+        skill = _object(
+            "A skill: one zip archive, or its files with their paths.",
+            {"files": _FILE, "files[]": many, "default": {"type": "boolean"}},
+        )
+        return {"multipart/form-data": {"schema": skill}}
     required = "data" if name == "UploadPart" else "file"
     fields = {required: _FILE} | ({"purpose": _TEXT} if name == "Upload" else {})
     schema = _object("A file to upload.", fields, [required])

@@ -16,6 +16,7 @@ from agent_kernel.server.endpoint import Endpoint
 from agent_kernel.server.pages import path, runtime_of
 from agent_kernel.server.sessions import kept as k
 from agent_kernel.server.sessions.deletion import delete_session
+from agent_kernel.server.skills.endpoints import SKILLS
 from agent_kernel.server.socket import ResponsesSocket
 
 PAGE = ("after", "limit", "order")
@@ -118,6 +119,7 @@ ENDPOINTS: tuple[Endpoint, ...] = (
     Endpoint("DELETE", _FILE, f.delete_file, "Deleted"),
     Endpoint("GET", _FILE + "/content", f.file_content, "bytes"),
     *DOCUMENTS,
+    *SKILLS,
 )
 
 ROUTES: list[BaseRoute] = [

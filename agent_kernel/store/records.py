@@ -141,6 +141,34 @@ class KeyRow:
 
 
 @dataclass(frozen=True)
+class SkillVersionRow:
+    """One version of a kept skill. `Blobs` keeps its archive under its id; `bytes` is the archive's size."""
+
+    id: str
+    number: int
+    created_at: float
+    name: str
+    description: str
+    bytes: int
+
+
+@dataclass(frozen=True)
+class KeptSkillRow:
+    """One skill of `/v1/skills`. `versions` are by number; `last` is the last number that was given away."""
+
+    id: str
+    created_at: float
+    default: int
+    last: int
+    versions: Sequence[SkillVersionRow]
+    revision: int = 1
+
+    def version(self, number: int) -> SkillVersionRow | None:
+        """Return one version, or None."""
+        return next((each for each in self.versions if each.number == number), None)
+
+
+@dataclass(frozen=True)
 class SkillNote:
     """A skill in a container. `path` is its folder; `digest` covers all its files."""
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from typing import Protocol
 
+from agent_kernel.store.kept_skills import KeptSkillRows
 from agent_kernel.store.records import (
     ContainerRow,
     FileRow,
@@ -345,6 +346,7 @@ class Rows(
     ContainerRows,
     SessionRows,
     SkillRows,
+    KeptSkillRows,
     FileRows,
     PlaceRows,
     ApprovalRows,

@@ -1,4 +1,4 @@
-"""Read a skill's files from an untrusted zip archive, in memory and within bounds.
+"""Read a skill's files from an untrusted zip archive, in memory and within bounds, and pack them again.
 
 The host's file system is never touched. The sizes that an archive declares are not trusted.
 """
@@ -12,7 +12,7 @@ import posixpath
 import stat
 import zipfile
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from agent_kernel.errors import InvalidRequest, TooLarge
@@ -59,9 +59,17 @@ def unpack(data: str, param: str) -> Files:
     if len(data) > LARGEST_ARCHIVE * 4 // 3 + 4:
         raise TooLarge(f"The skill's archive is larger than {LARGEST_ARCHIVE >> 20} MiB.", param=param)
     try:
-        archive = zipfile.ZipFile(io.BytesIO(base64.b64decode(data, validate=True)))
-    except (binascii.Error, *_UNREADABLE):
+        return unzipped(base64.b64decode(data, validate=True), param)
+    except binascii.Error:
         raise InvalidRequest("The skill is not a zip archive in base64.", param=param) from None
+
+
+def unzipped(data: bytes, param: str) -> Files:
+    """Read a zip archive; see `unpack`."""
+    try:
+        archive = zipfile.ZipFile(io.BytesIO(data))
+    except _UNREADABLE:
+        raise InvalidRequest("The skill is not a zip archive.", param=param) from None
     with archive:
         members = [member for member in archive.infolist() if not member.is_dir()]
         if len(members) > MOST_FILES:
@@ -107,16 +115,48 @@ def checked_path(path: str, param: str) -> str:
     return posixpath.normpath("/".join(parts))
 
 
+def gathered(given: Sequence[tuple[str, bytes]], param: str) -> Files:
+    """Return files that were given one by one, with their paths. Raises as `unpack`."""
+    if len(given) > MOST_FILES:
+        raise TooLarge(f"A skill may have {MOST_FILES} files; this has {len(given)}.", param=param)
+    files: dict[str, SkillFile] = {}
+    for name, content in given:
+        path = checked_path(name, param)
+        if path in files:
+            raise InvalidRequest(f"The skill has {path!r} twice.", param=param)
+        if len(content) > LARGEST_FILE:
+            raise TooLarge(f"The skill's {path!r} is larger than {LARGEST_FILE >> 20} MiB.", param=param)
+        files[path] = SkillFile(content, executable=content.startswith(b"#!"))
+    return _below_manifest(files, param)
+
+
+def packed(files: Files, folder: str) -> bytes:
+    """Return a zip archive with the files in a folder. The same files have the same bytes."""
+    made = io.BytesIO()
+    with zipfile.ZipFile(made, "w", zipfile.ZIP_DEFLATED) as archive:
+        for path, file in sorted(files.items()):
+            member = zipfile.ZipInfo(f"{folder}/{path}")
+            mode = 0o755 if file.executable else 0o644
+            member.external_attr = (stat.S_IFREG | mode) << 16
+            archive.writestr(member, file.content, zipfile.ZIP_DEFLATED)
+    return made.getvalue()
+
+
 def _below_manifest(files: dict[str, SkillFile], param: str) -> Files:
-    """Return the files below the manifest's folder: the top, or the only folder there."""
-    if MANIFEST in files:
-        return files
+    """Return the files below the manifest's folder, the top or the only one there, as `SKILL.md`."""
     tops = {path.partition("/")[0] for path in files}
-    top = next(iter(tops), "")
-    if len(tops) != 1 or f"{top}/{MANIFEST}" not in files:
+    at_top = any(_is_manifest(path) for path in files)
+    folder = "" if at_top or len(tops) != 1 else f"{next(iter(tops))}/"
+    below = {path.removeprefix(folder): file for path, file in files.items()}
+    found = [path for path in below if _is_manifest(path)]
+    if len(found) != 1:
         raise InvalidRequest(
-            f"The skill has no {MANIFEST}.",
-            hint=f"Put {MANIFEST} at the top of the archive, or into its only folder.",
+            f"The skill has {'two files' if found else 'no file'} named {MANIFEST}.",
+            hint=f"Put one {MANIFEST} at the top of the archive, or into its only folder.",
             param=param,
         )
-    return {path.removeprefix(f"{top}/"): file for path, file in files.items()}
+    return {MANIFEST if path == found[0] else path: file for path, file in below.items()}
+
+
+def _is_manifest(path: str) -> bool:
+    return path.upper() == MANIFEST.upper()

@@ -13,7 +13,7 @@ import re
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import yaml
 
@@ -33,6 +33,9 @@ from agent_kernel.store.records import SkillNote
 
 FOLDER = "/home/agent/skills"
 """Their folder in a container. It is outside the workspace, because they are not the user's files."""
+
+KEPT = "skill_"
+"""What the ids of kept skills begin with; a folder of the operator's has another name."""
 
 MOST_SKILLS = 50
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
@@ -54,11 +57,34 @@ class Skill:
     files: Files
 
 
-class Skills:
-    """The skills that requests may use. `folder` is the operator's, a folder per skill; None: no skills."""
+class FindsKept(Protocol):
+    """The skills that a user keeps."""
 
-    def __init__(self, folder: Path | None = None) -> None:
+    async def find(self, skill_id: str, version: object) -> tuple[Described, Files]:
+        """Return a version with its files; None: the default. Raises `NotFound`, `InvalidRequest`."""
+        ...
+
+
+class Described(Protocol):
+    """A version of a skill."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def description(self) -> str: ...
+
+
+class Skills:
+    """The skills that requests may use: the operator's, a folder per skill, and those that a user keeps."""
+
+    def __init__(self, folder: Path | None = None, kept: FindsKept | None = None) -> None:
         self._folder = folder
+        self._kept = kept
+
+    def of(self, kept: FindsKept) -> Skills:
+        """Return the skills of one user."""
+        return Skills(self._folder, kept)
 
     async def read(self, given: object, where: str) -> list[Skill]:
         """Read the `skills` of a container's parameters; absent and null mean none.
@@ -77,11 +103,24 @@ class Skills:
         match entry.get("type"):
             case "inline":
                 return await asyncio.to_thread(_inline, entry, where)
+            case "skill_reference" if self._is_kept(entry.get("skill_id")):
+                return await self._of_user(entry, where)
             case "skill_reference":
                 return await asyncio.to_thread(self._registered, entry.get("skill_id"), entry, where)
             case None if "path" in entry:
                 return await asyncio.to_thread(self._registered, entry["path"], entry, where)
         raise InvalidRequest(f"{where}.type must be inline or skill_reference.", param=f"{where}.type")
+
+    def _is_kept(self, id: object) -> bool:  # noqa: A002
+        return self._kept is not None and isinstance(id, str) and id.startswith(KEPT)
+
+    async def _of_user(self, entry: Mapping[str, Any], where: str) -> Skill:
+        assert self._kept is not None  # noqa: S101 (`_is_kept`)
+        try:
+            version, files = await self._kept.find(entry["skill_id"], entry.get("version"))
+        except InvalidRequest as error:
+            raise InvalidRequest(error.message, hint=error.hint, param=where) from None
+        return _skill(version.name, version.description, files)
 
     def _registered(self, name: object, entry: Mapping[str, Any], where: str) -> Skill:
         known = self.names()
@@ -106,7 +145,7 @@ class Skills:
         if self._folder is None or not self._folder.is_dir():
             return []
         found = [each.name for each in self._folder.iterdir() if (each / MANIFEST).is_file()]
-        return sorted(name for name in found if _NAME.fullmatch(name))
+        return sorted(name for name in found if _NAME.fullmatch(name) and not name.startswith(KEPT))
 
 
 def _entries(given: object, where: str) -> Sequence[Mapping[str, Any]]:
@@ -134,11 +173,12 @@ def _inline(entry: Mapping[str, Any], where: str) -> Skill:
             f"{where}.source must be {{'type': 'base64', 'media_type': 'application/zip', 'data': ...}}.",
             param=f"{where}.source",
         )
-    name, description = _called(entry.get("name"), entry.get("description"), where)
+    name, description = called(entry.get("name"), entry.get("description"), where)
     return _skill(name, description, unpack(source["data"], f"{where}.source"))
 
 
-def _called(name: object, description: object, where: str) -> tuple[str, str]:
+def called(name: object, description: object, where: str) -> tuple[str, str]:
+    """Check the name and the description of a skill at a place of a request. Raises `InvalidRequest`."""
     if not isinstance(name, str) or not _NAME.fullmatch(name):
         raise InvalidRequest(
             f"{where}.name must be 1 to 64 letters, digits and . _ -, the first a letter or digit.",
@@ -167,7 +207,7 @@ def _from_folder(folder: Path) -> Skill:
     try:
         files = dict(_files_of(folder))
         matter = front_matter(files[MANIFEST].content)
-        name, description = _called(matter.get("name"), matter.get("description"), MANIFEST)
+        name, description = called(matter.get("name"), matter.get("description"), MANIFEST)
     except (OSError, KeyError, InvalidRequest) as error:
         reason = error.message if isinstance(error, InvalidRequest) else str(error)
         raise ConfigurationError(
@@ -223,7 +263,7 @@ def local_notes(given: object, where: str) -> list[SkillNote]:
     """Return the skills of a `local` environment, which are on the client's machine."""
     notes = []
     for index, entry in enumerate(_entries(given, where)):
-        name, description = _called(entry.get("name"), entry.get("description"), f"{where}[{index}]")
+        name, description = called(entry.get("name"), entry.get("description"), f"{where}[{index}]")
         path = entry.get("path")
         if not isinstance(path, str) or not path.isprintable():
             raise InvalidRequest(f"{where}[{index}].path must be a path.", param=f"{where}[{index}].path")

@@ -135,6 +135,12 @@ MIGRATIONS = (
         file_id TEXT, seconds BIGINT, parts TEXT NOT NULL, tenant TEXT NOT NULL
     );
     """,
+    """
+    CREATE TABLE kept_skills (
+        id TEXT PRIMARY KEY, created_at DOUBLE PRECISION NOT NULL, default_version BIGINT NOT NULL,
+        last_version BIGINT NOT NULL, versions TEXT NOT NULL, revision BIGINT NOT NULL, tenant TEXT NOT NULL
+    );
+    """,
 )
 """Each brings a database from version n to n + 1. A released one never changes."""
 

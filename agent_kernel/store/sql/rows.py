@@ -9,6 +9,7 @@ from agent_kernel.store.sql.containers import SqlContainers
 from agent_kernel.store.sql.conversations import SqlConversations
 from agent_kernel.store.sql.database import Transaction
 from agent_kernel.store.sql.files import SqlFiles
+from agent_kernel.store.sql.kept_skills import SqlKeptSkills
 from agent_kernel.store.sql.keys import SqlKeys
 from agent_kernel.store.sql.places import SqlPlaces
 from agent_kernel.store.sql.responses import SqlResponses
@@ -23,6 +24,7 @@ class SqlRows(
     SqlContainers,
     SqlSessions,
     SqlSkills,
+    SqlKeptSkills,
     SqlFiles,
     SqlPlaces,
     SqlApprovals,

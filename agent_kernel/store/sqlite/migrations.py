@@ -129,6 +129,12 @@ MIGRATIONS = (
         PRIMARY KEY (session_id, response_id)
     ) WITHOUT ROWID;
     """,
+    """
+    CREATE TABLE kept_skills (
+        id TEXT PRIMARY KEY, created_at REAL NOT NULL, default_version INTEGER NOT NULL,
+        last_version INTEGER NOT NULL, versions TEXT NOT NULL, revision INTEGER NOT NULL, tenant TEXT NOT NULL
+    );
+    """,
 )
 """Each brings a file from version n to n + 1. A released one never changes."""
 

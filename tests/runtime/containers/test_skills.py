@@ -104,8 +104,8 @@ async def test_no_other_name_is_looked_for(name: Any, kind: str, registered: Pat
         ([{**inline(COUNTING), "source": {"type": "url", "url": "http://127.0.0.1"}}], r"source must be"),
         ([inline("no base64!")], "not a zip archive"),
         ([inline(base64.b64encode(b"PK no zip").decode())], "not a zip archive"),
-        ([inline(zipped({"README.md": "x"}))], r"no SKILL\.md"),
-        ([inline(zipped({"a/SKILL.md": "x", "b/SKILL.md": "x"}))], r"no SKILL\.md"),
+        ([inline(zipped({"README.md": "x"}))], r"no file named SKILL\.md"),
+        ([inline(zipped({"a/SKILL.md": "x", "b/SKILL.md": "x"}))], r"no file named SKILL\.md"),
     ],
 )
 async def test_what_is_no_skill_is_refused(given: Any, words: str, registered: Path) -> None:

@@ -23,6 +23,8 @@ from tests.server.keyed import SHELL, Keyed, keyed_server
 
 pytestmark = pytest.mark.bubblewrap
 
+MANIFEST = b"---\nname: counting\ndescription: Counts words.\n---\n"
+
 
 class World:
     """A server, one of everything that is Alice's, and Bob's container, its snapshot and a conversation."""
@@ -45,6 +47,7 @@ class World:
             self.upload = alice.uploads.create(
                 bytes=1, filename="u", mime_type="text/plain", purpose="user_data"
             ).id
+            self.skill = alice.skills.create(files=[("SKILL.md", MANIFEST)]).id
             self.bobs_store = bob.vector_stores.create(name="b").id
             self.bobs_container = bob.containers.create(name="b").id
             self.bobs_conversation = bob.conversations.create().id
@@ -55,6 +58,7 @@ class World:
         self.secret_ids = [
             self.file, self.response, self.container, self.container_file, self.conversation, self.item,
             self.running, self.snapshot, self.session, self.store, self.batch, self.upload,
+            self.skill,
         ]  # fmt: skip
 
     def _snapshot(self, name: str, container: str) -> str:
@@ -77,6 +81,7 @@ class World:
             "/v1/agent_kernel/sessions", f"/v1/agent_kernel/sessions/{self.session}",
             "/v1/vector_stores", f"/v1/vector_stores/{self.store}/files",
             f"/v1/vector_stores/{self.store}/files/{self.file}/content",
+            "/v1/skills", f"/v1/skills/{self.skill}/versions", f"/v1/skills/{self.skill}/content",
         ]  # fmt: skip
         seen = {path: self.server.ask("alice", "GET", path).content for path in paths}
         running = self.server.ask("alice", "GET", f"/v1/responses/{self.running}").json()
@@ -120,6 +125,8 @@ BODIES: dict[str, dict[str, Any]] = {
     "VectorStoreFileCreateParams": {"json": {"file_id": "file-0"}},
     "VectorStoreFileUpdateParams": {"json": {"attributes": {"a": "b"}}},
     "VectorStoreFileBatchCreateParams": {"json": {"file_ids": ["file-0"]}},
+    "SkillUpdateParams": {"json": {"default_version": "1"}},
+    "SkillFiles": {"files": {"files": ("SKILL.md", MANIFEST)}},
     "UploadPart": {"files": {"data": ("x", b"y")}},
     "UploadCompleteParams": {"json": {"part_ids": []}},
 }
@@ -155,6 +162,7 @@ def variants(world: World, endpoint: Endpoint) -> list[dict[str, str]]:
     known = {
         "conversation_id": world.conversation, "container_id": world.container, "file_id": world.file,
         "session_id": world.session, "vector_store_id": world.store, "upload_id": world.upload,
+        "skill_id": world.skill, "version": "1",
     }  # fmt: skip
     return [{name: known[name] for name in path.replace("}", "{").split("{")[1::2]}]
 
@@ -210,6 +218,10 @@ def python(container: Any) -> dict[str, Any]:
     return {"input": "make a file", "tools": [{"type": "code_interpreter", "container": container}]}
 
 
+def _reference(skill: str) -> dict[str, str]:
+    return {"type": "skill_reference", "skill_id": skill}
+
+
 def references(world: World) -> dict[str, list[tuple[str, dict[str, Any]]]]:
     """For each kind of body: bodies that name something of Alice's, and its id."""
     turns: list[tuple[str, dict[str, Any]]] = [
@@ -223,6 +235,7 @@ def references(world: World) -> dict[str, list[tuple[str, dict[str, Any]]]]:
         (world.container, shell(type="container_reference", container_id=world.container)),
         (world.file, shell(type="container_auto", file_ids=[world.file])),
         (world.container, python(world.container)),
+        (world.skill, shell(type="container_auto", skills=[_reference(world.skill)])),
         (world.file, python({"type": "auto", "file_ids": [world.file]})),
         (
             world.store,
@@ -235,7 +248,10 @@ def references(world: World) -> dict[str, list[tuple[str, dict[str, Any]]]]:
         "InputTokenCountParams": turns,
         "ConversationCreateParams": [(world.item, {"items": [{"type": "item_reference", "id": world.item}]})],
         "ItemCreateParams": [(world.item, {"items": [{"type": "item_reference", "id": world.item}]})],
-        "ContainerCreateParams": [(world.file, {"name": "c", "file_ids": [world.file]})],
+        "ContainerCreateParams": [
+            (world.file, {"name": "c", "file_ids": [world.file]}),
+            (world.skill, {"name": "c", "skills": [_reference(world.skill)]}),
+        ],
         "ContainerFile": [(world.file, {"file_id": world.file})],
         "RestoreParams": [(world.snapshot, {"snapshot_id": world.snapshot})],
         "ForkParams": [
@@ -262,6 +278,8 @@ def references(world: World) -> dict[str, list[tuple[str, dict[str, Any]]]]:
         ],
         "UploadCreateParams": [],
         "UploadPart": [],
+        "SkillFiles": [],
+        "SkillUpdateParams": [],
         "UploadCompleteParams": [],
     }
 
@@ -283,6 +301,7 @@ def test_anothers_id_in_a_body_is_answered_as_an_unknown_one(world: World, endpo
         vector_store_id=world.bobs_store,
         batch_id="",
         upload_id="",
+        skill_id="",
     )
     for real, body in references(world)[endpoint.body or ""]:
         for extra in (

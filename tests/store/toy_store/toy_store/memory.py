@@ -5,7 +5,16 @@ from __future__ import annotations
 import uuid
 from dataclasses import dataclass, field
 
-from agent_kernel.store.records import ContainerRow, FileRow, Json, KeyRow, ResponseRow, SessionRow, SkillNote
+from agent_kernel.store.records import (
+    ContainerRow,
+    FileRow,
+    Json,
+    KeptSkillRow,
+    KeyRow,
+    ResponseRow,
+    SessionRow,
+    SkillNote,
+)
 
 
 @dataclass
@@ -29,6 +38,7 @@ class Memory:
     uploads: dict[str, set[str]] = field(default_factory=dict)
     sessions: dict[str, SessionRow] = field(default_factory=dict)
     skills: dict[str, dict[str, SkillNote]] = field(default_factory=dict)
+    kept_skills: dict[str, tuple[str, KeptSkillRow]] = field(default_factory=dict)
     files: dict[str, tuple[str, FileRow]] = field(default_factory=dict)
     keys: dict[str, KeyRow] = field(default_factory=dict)
     approvals: set[tuple[str, str]] = field(default_factory=set)

@@ -23,8 +23,8 @@ from agent_kernel.store.records import (
     Unfinished,
 )
 
+from .kept_skills import ToySkills
 from .memory import Memory, Talk
-from .sessions import ToySessions
 from .traces import ToyTraces
 
 LIVE = ("creating", "running", "restoring")
@@ -34,7 +34,7 @@ def copied(value: Any) -> Any:
     return json.loads(json.dumps(value))
 
 
-class ToyRows(ToySessions, ToyTraces):
+class ToyRows(ToySkills, ToyTraces):
     def of(self, tenant: str) -> ToyRows:
         return ToyRows(self._memory, tenant)
 

@@ -1,0 +1,1 @@
+"""The skills that users keep, in versions (`/v1/skills`)."""

@@ -1,0 +1,75 @@
+"""Optional for a `Runtime`: skills that users keep, in versions.
+
+Shapes are those of the `openai` package. All methods raise `NotFound` for an unknown id or version, and
+`InvalidRequest` for wrong parameters. A version is a number as text, or `latest`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
+
+from agent_kernel.runtime.base import Order, Page
+
+if TYPE_CHECKING:
+    from openai.types import Skill
+    from openai.types.skills import SkillVersion
+
+Given = Sequence[tuple[str, bytes]]
+"""The files of a skill by their paths, or one zip archive."""
+
+
+class KeptSkills(Protocol):
+    """`/v1/skills`."""
+
+    async def create(self, files: Given) -> Skill:
+        """Keep a skill; this is its version 1. Raises `TooLarge`, `LimitReached`."""
+        ...
+
+    async def list(self, *, after: str | None = None, limit: int = 20, order: Order = "desc") -> Page[Skill]:
+        """Return a page of the skills."""
+        ...
+
+    async def retrieve(self, skill_id: str) -> Skill:
+        """Return a skill, with name and description of its default version."""
+        ...
+
+    async def update(self, skill_id: str, params: Mapping[str, Any]) -> Skill:
+        """Change the `default_version`."""
+        ...
+
+    async def delete(self, skill_id: str) -> None:
+        """Delete a skill with all versions. Containers that have it keep it."""
+        ...
+
+    def content(self, skill_id: str, version: str | None = None) -> AsyncGenerator[bytes, None]:
+        """Return a version as a zip archive, in chunks; None: the default. Close it when done."""
+        ...
+
+    async def add_version(self, skill_id: str, files: Given, *, default: bool = False) -> SkillVersion:
+        """Keep another version. Raises `TooLarge`, `LimitReached`."""
+        ...
+
+    async def versions(
+        self, skill_id: str, *, after: str | None = None, limit: int = 20, order: Order = "desc"
+    ) -> Page[SkillVersion]:
+        """Return a page of the versions."""
+        ...
+
+    async def retrieve_version(self, skill_id: str, version: str) -> SkillVersion:
+        """Return a version."""
+        ...
+
+    async def delete_version(self, skill_id: str, version: str) -> SkillVersion:
+        """Delete a version, the default one only if it is the last; that takes the skill along."""
+        ...
+
+
+@runtime_checkable
+class KeepsSkills(Protocol):
+    """A runtime that keeps skills."""
+
+    @property
+    def skills(self) -> KeptSkills:
+        """The kept skills."""
+        ...
