@@ -15,6 +15,9 @@ Json = Mapping[str, Any]
 RANKERS = ("auto", "default-2024-11-15", "none")
 MOST_RESULTS = 50
 
+EMBEDDING_WEIGHT = 1.5
+"""What meaning counts beside words, unless a request says otherwise: the best over the questions of docs/."""
+
 
 @dataclass(frozen=True)
 class Ranking:
@@ -22,7 +25,7 @@ class Ranking:
 
     threshold: float = 0.0
     """Results below this score, from 0 to 1, are left out."""
-    embedding_weight: float = 1.0
+    embedding_weight: float = EMBEDDING_WEIGHT
     text_weight: float = 1.0
 
 
@@ -97,7 +100,7 @@ def read_ranking(given: object, where: str) -> Ranking:
     place = f"{where}.hybrid_search"
     ranking = Ranking(
         _number(given.get("score_threshold"), f"{where}.score_threshold", 0.0, 1.0),
-        _number(weights.get("embedding_weight"), f"{place}.embedding_weight", 1.0, 1e6),
+        _number(weights.get("embedding_weight"), f"{place}.embedding_weight", EMBEDDING_WEIGHT, 1e6),
         _number(weights.get("text_weight"), f"{place}.text_weight", 1.0, 1e6),
     )
     if not ranking.embedding_weight and not ranking.text_weight:
