@@ -16,6 +16,10 @@ from agent_kernel.store.sqlite.store import sqlite_rows
 
 Table = dict[str, Any]
 
+OWNED = ("responses", "containers", "conversations", "sessions")
+"""Tables that rows of other tables belong to, by the column in `OWNERS`."""
+OWNERS = ("response_id", "container_id", "conversation_id", "session_id")
+
 
 def filled(db: sqlite3.Connection) -> dict[str, Table]:
     """Put a row with a value in every column into every table; return what is there."""
@@ -27,8 +31,8 @@ def filled(db: sqlite3.Connection) -> dict[str, Table]:
         row: Table = {}
         for _, column, kind, *_ in db.execute(f"PRAGMA table_info({name})"):
             row[column] = 7 if kind in ("INTEGER", "REAL") else f"{column}-é"
-        row |= {key: "one" for key in row if key in ("response_id", "container_id", "conversation_id")}
-        row |= {"id": "one"} if name in ("responses", "containers", "conversations") else {}
+        row |= {key: "one" for key in row if key in OWNERS}
+        row |= {"id": "one"} if name in OWNED else {}
         places = ", ".join("?" for _ in row)
         db.execute(f"INSERT INTO {name} ({', '.join(row)}) VALUES ({places})", tuple(row.values()))
         written[name] = row
