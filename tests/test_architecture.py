@@ -95,6 +95,7 @@ CONTRACT = (
     "agent_kernel.runtime.kept",
     "agent_kernel.runtime.library",
     "agent_kernel.runtime.snapshots",
+    "agent_kernel.runtime.skills.base",
     "agent_kernel.runtime.vector_stores.base",
 )
 

@@ -10,10 +10,15 @@ from collections.abc import AsyncGenerator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 from agent_kernel.runtime.base import Order, Page
+from agent_kernel.runtime.containers import skill_archive
 
 if TYPE_CHECKING:
     from openai.types import Skill
     from openai.types.skills import SkillVersion
+
+MOST_FILES = skill_archive.MOST_FILES
+LARGEST = skill_archive.LARGEST_ARCHIVE
+"""Bytes of what a request brings."""
 
 Given = Sequence[tuple[str, bytes]]
 """The files of a skill by their paths, or one zip archive."""

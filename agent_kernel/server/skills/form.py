@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
 
+from python_multipart.exceptions import FormParserError
 from starlette.datastructures import FormData, UploadFile
 from starlette.formparsers import MultiPartException, MultiPartParser
 from starlette.requests import Request
 
 from agent_kernel.errors import InvalidRequest, TooLarge, UnsupportedEncoding
-from agent_kernel.runtime.containers.skill_archive import LARGEST_ARCHIVE, MOST_FILES
+from agent_kernel.runtime.skills.base import LARGEST, MOST_FILES
 from agent_kernel.server.auth import caller_of
 from agent_kernel.server.bodies import encoding_of
 from agent_kernel.server.uploads import MOST_FIELDS
@@ -35,7 +36,7 @@ async def read_files(request: Request) -> Form:
             parser = MultiPartParser(request.headers, body, max_files=MOST_FILES + 1, max_fields=MOST_FIELDS)
             try:
                 form = await parser.parse()
-            except (MultiPartException, KeyError, UnicodeError) as error:
+            except (MultiPartException, FormParserError, KeyError, UnicodeError) as error:
                 why = getattr(error, "message", "it is damaged")
                 raise InvalidRequest(f"The multipart body cannot be read: {why}", param="files") from None
         try:
@@ -49,8 +50,8 @@ async def _bounded(request: Request, grow: Callable[[int], None]) -> AsyncGenera
     async for chunk in request.stream():
         size += len(chunk)
         grow(len(chunk))
-        if size > LARGEST_ARCHIVE + _FRAMING:
-            raise TooLarge(f"The skill is larger than {LARGEST_ARCHIVE >> 20} MiB.", param="files")
+        if size > LARGEST + _FRAMING:
+            raise TooLarge(f"The skill is larger than {LARGEST >> 20} MiB.", param="files")
         yield chunk
 
 

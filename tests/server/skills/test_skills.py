@@ -129,6 +129,16 @@ def test_what_is_no_skill_is_refused(alice: OpenAI, files: Any, why: str) -> Non
     assert len(alice.skills.list().data) == before
 
 
+@pytest.mark.parametrize(
+    "body", [b"", b"--b\r\n", b"--b\r\nx", b"no boundary", b"--b\r\n: x\r\n\r\n--b--\r\n", b"--b--"]
+)
+@pytest.mark.parametrize("kind", ["multipart/form-data; boundary=b", "multipart/form-data", "text/plain"])
+def test_a_body_that_is_no_form_is_refused(served: Keyed, body: bytes, kind: str) -> None:
+    answer = served.ask("alice", "POST", "/v1/skills", content=body, headers={"Content-Type": kind})
+    assert answer.status_code == 400
+    assert answer.json()["error"]["param"] == "files"
+
+
 def test_bombs_and_full_stores_are_refused(
     served: Keyed, alice: OpenAI, monkeypatch: pytest.MonkeyPatch
 ) -> None:
