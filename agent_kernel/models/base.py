@@ -36,9 +36,10 @@ class ModelRequest:
     native or as functions (see `models.offered`). `settings` holds the request's other sampling fields
     (`temperature`, `top_p`, `max_output_tokens`, `reasoning`, `text`, `tool_choice`, `parallel_tool_calls`)
     and those in `PASSED_ON`, only the ones that the client set. `encrypted_reasoning`: the client wants
-    encrypted reasoning, to send it back later. `compact_threshold`: tokens of input above which a model that
-    `Compacts` should compact. `max_characters`: the answer's limit, None for no limit. A model
-    behind an upstream stops reading when the upstream has written more, and yields
+    encrypted reasoning, to send it back later. `logprobs`: the client wants the log probabilities of the
+    answer's tokens, and of `top_logprobs` alternatives (in `settings`). `compact_threshold`: tokens of input
+    above which a model that `Compacts` should compact. `max_characters`: the answer's limit, None for no
+    limit. A model behind an upstream stops reading when the upstream has written more, and yields
     `Truncated(MAX_STEP_TOKENS)`. Text that it holds back or drops counts too.
     """
 
@@ -48,6 +49,7 @@ class ModelRequest:
     tools: Sequence[ToolEntry] = ()
     settings: Mapping[str, Any] = field(default_factory=dict)
     encrypted_reasoning: bool = False
+    logprobs: bool = False
     compact_threshold: int | None = None
     max_characters: int | None = None
 

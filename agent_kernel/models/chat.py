@@ -75,6 +75,9 @@ class ChatModel:
             "stream": True,
             **self._settings(request.settings),
         }
+        if request.logprobs:
+            body["logprobs"] = True
+            body |= {name: n for name in ("top_logprobs",) if (n := request.settings.get(name))}
         if tools:
             body["tools"] = tools
             body.update(_tool_settings(request.settings, offered))

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-from agent_kernel.models.base import Item
+from agent_kernel.models.base import Item, Model, PassesItems
 from agent_kernel.protocol import ids
 from agent_kernel.protocol.calls import is_rejected, rejection_of
 from agent_kernel.tools.arguments import is_object, valid_json
@@ -17,17 +17,31 @@ CUSTOM_CALL, CUSTOM_OUTPUT = "custom_tool_call", "custom_tool_call_output"
 """The items of tools that this server does not offer, but accepts from clients."""
 
 
+_OUTPUT_BY_ID = "local_shell_call_output"
+"""The only output whose `id` is that of its call."""
+
+
 def kind(item: Item) -> str:
     """Return the item's type. An item without one is a message."""
     return str(item.get("type") or "message")
 
 
 def is_passed(item: Item) -> bool:
-    """Return whether only an API that has items of this type can read it: no tool of this server can."""
+    """Return whether only an API that has items of this type can read it: no tool of this server can.
+
+    So can nobody else read an item of a type that this server does not know.
+    """
     coverage = ITEMS.get(kind(item))
-    if coverage is None or coverage.status != "passed through" or is_rejected(item):
+    if (coverage is not None and coverage.status != "passed through") or is_rejected(item):
         return False
     return catalogue().of_item(kind(item)) is None
+
+
+def unread(conversation: Sequence[Item], model: Model, upstream_name: str) -> list[str]:
+    """Return the types of a conversation's items that a model cannot read."""
+    if isinstance(model, PassesItems) and model.passes_items(upstream_name):
+        return []
+    return sorted({kind(item) for item in conversation if is_passed(item)})
 
 
 def text_of(content: Any) -> str:
@@ -60,9 +74,12 @@ def answered(items: Sequence[Item]) -> Iterator[Item]:
     """Yield the items in a form that upstreams accept: every call has an output, and its arguments are JSON.
 
     Calls without output are left out; there is one when a turn ends in the middle of a call to the client's
-    tools. A rejected call becomes a function call and its output.
+    tools, or after one of a tool that nobody here has. A rejected call becomes a function call and its
+    output.
     """
     output_of = outputs_by_call()
+    ended = {item.get("call_id") for item in items if not kind(item).endswith("_call")}
+    ended |= {item.get("id") for item in items if kind(item) == _OUTPUT_BY_ID}
     outputs = {(kind(item), item.get("call_id")) for item in items}
     open_calls: set[Any] = set()  # of one step: its outputs come after all its calls
     rejections: list[Item] = []  # outputs that wait for those of the other calls
@@ -72,6 +89,9 @@ def answered(items: Sequence[Item]) -> Iterator[Item]:
             call, rejection = _rejected(item)
             yield call
             rejections.append(rejection)
+        elif output is None and is_passed(item):
+            if not item.get("call_id") or not kind(item).endswith("_call") or item["call_id"] in ended:
+                yield item
         elif output is None:
             open_calls.discard(item.get("call_id"))
             if kind(item) in output_of.values():

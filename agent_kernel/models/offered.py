@@ -26,7 +26,8 @@ class Offered:
         self.calls_none = choice == "none"
         """Whether the request forbids calls."""
         self.allowed = [] if self.calls_none else [each for each in tools if _allows(choice, each)]
-        self._hosted = [entry for entry in tools if not entry.tool.repeated]
+        self._hosted = [entry for entry in tools if not entry.tool.repeated and not entry.tool.passed]
+        self._handed_over = {getattr(each.tool, "handed_over", None) for each in tools if each.tool.passed}
         # Only OpenAI's API knows `allowed_tools`: others are not sent what is not allowed.
         self._sent = [entry for entry in tools if native or _allows(choice, entry)]
         self._taken = {entry.spec.get("name") for entry in tools if entry.tool.repeated}
@@ -64,9 +65,13 @@ class Offered:
 
     def is_native(self, tool: Tool) -> bool:
         """Return whether the upstream gets this tool's calls and outputs in their native form."""
-        if tool.by_client and not _is_custom(tool):
+        if tool.passed or (tool.by_client and not _is_custom(tool)):
             return True
         return self._native and _has_native_form(tool)
+
+    def hands_over(self, item_type: str) -> bool:
+        """Return whether the client asked for calls of this type, and answers them."""
+        return item_type in self._handed_over
 
     def has_native_forms(self) -> bool:
         """Return whether a tool of this server has a form that only some upstreams know."""

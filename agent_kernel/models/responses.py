@@ -128,6 +128,7 @@ class ResponsesModel:
             lambda item_id, blob: wrap(item_id, origin, blob),
             self._upstream.failure,
             request.settings.get("max_output_tokens"),
+            origin,
         )
         compacted, room = False, Room(request.max_characters)
         async with self._upstream.events("/responses", self._body(request, dialect)) as events:
@@ -208,8 +209,13 @@ class ResponsesModel:
         if tools:
             body["tools"] = tools
         asked = dialect.encrypted_reasoning
-        if request.encrypted_reasoning if asked is None else asked:
-            body["include"] = ["reasoning.encrypted_content"]
+        include = (
+            ["reasoning.encrypted_content"]
+            if (request.encrypted_reasoning if asked is None else asked)
+            else []
+        )
+        include += ["message.output_text.logprobs"] if request.logprobs else []
+        body["include"] = include or None
         if request.compact_threshold is not None and dialect.compaction:
             limit = {"type": "compaction", "compact_threshold": request.compact_threshold}
             body["context_management"] = [limit]

@@ -18,12 +18,13 @@ from agent_kernel.models.conversation import (
     text_of,
 )
 from agent_kernel.models.offered import Offered
+from agent_kernel.protocol.open_items import made_upstream
 from agent_kernel.tools.catalogue import catalogue
 
 log = logging.getLogger(__name__)
 
 _ENVELOPE = "ak1"
-LABELS = ("phase", "namespace", "caller")
+LABELS = ("phase", "namespace", "caller", "async")
 """Fields of items that newer upstreams give and want back: of messages, and of calls with their outputs."""
 
 
@@ -88,9 +89,17 @@ def _translate(item: Item, offered: Offered, origin: str | None) -> Iterator[dic
         case other if catalogue().of_item(other) is not None:
             yield _of_tool(item, offered)
         case _ if is_passed(item):
-            yield dict(item)
+            yield _as_it_was(item, origin)
         case other:
             log.debug("an item of type %r is not sent to the upstream", other)
+
+
+def _as_it_was(item: Item, origin: str | None) -> dict[str, Any]:
+    """Return an item without our mark; the upstream that made it gets it under its own id."""
+    made = made_upstream(item)
+    own = {name: value for name, value in item.items() if name != "agent_kernel"}
+    is_its = made is not None and made.get("origin") == origin and isinstance(made.get("id"), str)
+    return {**own, "id": made["id"]} if made is not None and is_its else own
 
 
 def _of_tool(item: Item, offered: Offered) -> dict[str, Any]:

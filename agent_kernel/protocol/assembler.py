@@ -12,7 +12,7 @@ event to the end of its output, and other items may begin and end meanwhile.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
 from openai.types.responses.response import IncompleteDetails
@@ -40,19 +40,22 @@ from agent_kernel.protocol.deltas import (
     RefusalDelta,
     TextDelta,
     Truncated,
+    UpstreamEvent,
+    UpstreamItem,
+    UpstreamItemDone,
     Usage,
 )
 from agent_kernel.protocol.drafts import Draft, Events, Final, MessageDraft, ReasoningDraft, whole_item
 from agent_kernel.protocol.malformed import malformed
-from agent_kernel.protocol.response import any_value, error_event
+from agent_kernel.protocol.open_items import OpenItems
+from agent_kernel.protocol.response import any_value, error_event, tool_usage, total_usage
 from agent_kernel.protocol.states import Act, State, follow
-from agent_kernel.protocol.step_calls import HeldCall, StepCalls
-from agent_kernel.protocol.usage import total_usage
+from agent_kernel.protocol.step_calls import HeldCall
 
 D = TypeVar("D", bound=Draft)
 
 
-class Assembler(StepCalls):
+class Assembler(OpenItems):
     """A response while it is created. Use from one task at a time.
 
     `container_id` applies to calls that begin after it is set. `truncated` is the reason of the current
@@ -68,7 +71,6 @@ class Assembler(StepCalls):
         self._open: Draft | None = None
         self._step_ended = False
         self._usage: list[Usage] = []
-        self._others: dict[int, Draft] = {}
 
     # -- the model's step ---------------------------------------------------------------------------------
 
@@ -84,6 +86,8 @@ class Assembler(StepCalls):
             self._step_ended, self.truncated = False, None
         if isinstance(delta, Usage | Truncated | Notice):
             return self._note(delta)
+        if isinstance(delta, UpstreamEvent | UpstreamItemDone):
+            return self._pass(delta)
         if isinstance(delta, ReasoningDelta | TextDelta | RefusalDelta) and not delta.text:
             return []
         if isinstance(delta, RejectedCall):
@@ -104,7 +108,7 @@ class Assembler(StepCalls):
             self._forget_step()
             self.truncated = None
         state = follow(self._state, Act.END_STEP)
-        events = self._leave()
+        events = self._leave() + self._end_passed()
         self._state = state
         self._step_ended = True
         return events
@@ -118,17 +122,6 @@ class Assembler(StepCalls):
         follow(self._state, Act.OUTPUT)
         self._usage += [usage] if usage is not None else []
         return self._add(item)
-
-    def open_item(self, make: Callable[[int, Iterator[int]], D]) -> tuple[D, Events]:
-        """Begin an item that no model produces, between two steps. Several may be open at once."""
-        follow(self._state, Act.OUTPUT)
-        draft = make(next(self._indices), self._numbers)
-        self._others[draft.index] = draft
-        return draft, draft.added()
-
-    def close_item(self, draft: Draft) -> Events:
-        """Finish an item of `open_item`."""
-        return self._finish(self._others.pop(draft.index), "completed")
 
     def hand_over(self, call: CallItem) -> Events:
         """Leave a call to the client, or to an approval that a later turn's input brings.
@@ -259,13 +252,18 @@ class Assembler(StepCalls):
                 draft, events = self._draft(ReasoningDraft)
                 draft.encrypted_content = encrypted_content
                 return events
-            case TextDelta() | RefusalDelta():
+            case TextDelta(text, logprobs):
                 message, events = self._draft(MessageDraft, self.citations)
-                return events + message.write("text" if type(delta) is TextDelta else "refusal", delta.text)
+                return events + message.write("text", text, logprobs)
+            case RefusalDelta(text):
+                message, events = self._draft(MessageDraft, self.citations)
+                return events + message.write("refusal", text)
             case MessagePhase(phase):
                 message, events = self._draft(MessageDraft, self.citations)
                 message.phase = phase
                 return events
+            case UpstreamItem():
+                return self._begin_passed(delta)
             case CallDelta():
                 call, events = self._call_draft(delta)
                 return events + call.write(delta.part, delta.text)
@@ -293,8 +291,7 @@ class Assembler(StepCalls):
 
     def _add(self, item: Mapping[str, Any]) -> Events:
         index, made = next(self._indices), t.item_of(item)
-        self._finished[index] = made
-        self._update(output=[self._finished[each] for each in sorted(self._finished)])
+        self._keep(index, made)
         return whole_item(index, made, self._numbers)
 
     def _call_draft(self, delta: CallDelta | CallDone) -> tuple[CallDraft, Events]:
@@ -332,10 +329,9 @@ class Assembler(StepCalls):
 
     def _finish(self, draft: Draft, status: Final) -> Events:
         item = draft.item(status)
-        self._finished[draft.index] = item
         if isinstance(draft, CallDraft):
             self._add_call(draft, item, needs_output=not self._kinds[draft.call_id].one_item)
-        self._update(output=[self._finished[index] for index in sorted(self._finished)])
+        self._keep(draft.index, item)
         return draft.done(item)
 
     def _add_call(self, draft: CallDraft, item: CallItem, *, needs_output: bool) -> None:
@@ -383,7 +379,7 @@ class Assembler(StepCalls):
     def _settle(self, status: Final, why: str) -> Events:
         """Close all open items and give every call an output, before the last event."""
         state = follow(self._state, Act.END)
-        events = self._close(status)
+        events = self._close(status) + self._end_passed()
         for call in list(self._unanswered.values()):
             events += self._open_output(call, runs=False)
         for draft in self._outputs.values():
@@ -392,7 +388,7 @@ class Assembler(StepCalls):
         self._unanswered.clear()
         self._outputs.clear()
         self._state = state
-        self._update(usage=total_usage(self._usage))
+        self._update(usage=total_usage(self._usage), **tool_usage(self.response))
         return events
 
 

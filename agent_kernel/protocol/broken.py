@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from agent_kernel.protocol.calls import CallKind, CallKinds, json_key
+from agent_kernel.protocol.open_items import made_upstream
 
 Json = dict[str, Any]
 
@@ -150,12 +151,16 @@ class _Replay:
 
     def makes(self, item: Mapping[str, Any]) -> CallKind | None:
         """Return the tool that this item is a call of; None for other items and for the client's calls."""
-        kind = self._kinds.of_call(item["type"])
+        kind = self._kind_of(item)
         return None if kind is None or kind.by_client else kind
+
+    def _kind_of(self, item: Mapping[str, Any]) -> CallKind | None:
+        """Return the tool of a call, unless an upstream made it with a tool of its own: nothing runs here."""
+        return None if made_upstream(item) is not None else self._kinds.of_call(item["type"])
 
     def answers(self, item: Mapping[str, Any]) -> CallKind | None:
         """Return the tool that this item is an output of; None for other items."""
-        call = self._kinds.of_call(item["type"])
+        call = self._kind_of(item)
         kind = call if call is not None and call.one_item else self._kinds.of_output(item["type"])
         return None if kind is None or kind.by_client else kind
 
@@ -182,7 +187,7 @@ class _Replay:
         return item
 
     def _interrupted(self, index: int, kind: str, item: Json, parts: Sequence[str]) -> Json:
-        tool = self._kinds.of_call(kind)
+        tool = self._kind_of(item)
         if tool is not None and tool.one_item:
             return dict(tool.interrupted_output(item, None, self._events.get(index, ())))
         if tool is not None:
@@ -209,7 +214,7 @@ class _Replay:
         found = []
         for index in sorted(self.open):
             item, events = self.open[index], self._events.get(index, ())
-            kind = self._kinds.of_call(item["type"])
+            kind = self._kind_of(item)
             whole = kind.whole_call(item, events) if kind is not None and kind.one_item else None
             if kind is not None and whole is not None:
                 call, since = dict(whole[0]), [dict(event) for event in whole[1]]

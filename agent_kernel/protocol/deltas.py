@@ -7,7 +7,9 @@ another kind, `ItemBreak` or the end of the model's step closes it.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from agent_kernel.protocol.calls import CallDelta, CallDone, RejectedCall
 
@@ -36,9 +38,10 @@ class Compaction:
 
 @dataclass(frozen=True, slots=True)
 class TextDelta:
-    """A piece of the answer's text."""
+    """A piece of the answer's text, with the API's `logprobs` of its tokens if they were asked for."""
 
     text: str
+    logprobs: tuple[Mapping[str, Any], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +61,33 @@ class MessagePhase:
 @dataclass(frozen=True, slots=True)
 class ItemBreak:
     """The end of the open item, even if the next delta is of the same kind."""
+
+
+@dataclass(frozen=True, slots=True)
+class UpstreamItem:
+    """The beginning of an item that the upstream made itself, such as a search of its own.
+
+    `key` names it in the deltas that follow. Several may be open at once, also while a message is written.
+    """
+
+    key: str
+    item: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class UpstreamEvent:
+    """An event inside an `UpstreamItem`, as the upstream sent it."""
+
+    key: str
+    event: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class UpstreamItemDone:
+    """The end of an `UpstreamItem`, with the whole item."""
+
+    key: str
+    item: Mapping[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +125,9 @@ ModelDelta = (
     | CallDone
     | RejectedCall
     | ItemBreak
+    | UpstreamItem
+    | UpstreamEvent
+    | UpstreamItemDone
     | Usage
     | Truncated
     | Notice

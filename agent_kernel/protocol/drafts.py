@@ -7,14 +7,17 @@ and `done` the item. The `assembler` decides which draft is open.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
-from typing import Literal
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, Literal
 
 from openai.types.responses import (
     ResponseOutputTextAnnotationAddedEvent,
+    response_output_text,
     response_reasoning_item,
     response_reasoning_summary_part_added_event,
     response_reasoning_summary_part_done_event,
+    response_text_delta_event,
+    response_text_done_event,
 )
 
 from agent_kernel.protocol import ids
@@ -22,6 +25,7 @@ from agent_kernel.protocol import items as t
 from agent_kernel.protocol.citations import Annotation, Citations
 
 Final = Literal["completed", "incomplete"]
+Json = Mapping[str, Any]
 Events = list[t.ResponseStreamEvent]
 
 
@@ -160,6 +164,7 @@ class MessageDraft(Draft):
         self.phase: str | None = None
         self.content: list[tuple[Literal["text", "refusal"], list[str]]] = []
         self.annotations: dict[int, list[Annotation]] = {}
+        self.logprobs: list[list[Json]] = []
         self.open = False
 
     def item(self, status: t.ItemStatus) -> t.ResponseOutputMessage:
@@ -170,7 +175,7 @@ class MessageDraft(Draft):
             role="assistant",
             status=status,
             content=[
-                _part(kind, "".join(pieces), self.annotations.get(index, []))
+                _part(kind, "".join(pieces), self.annotations.get(index, []), self.logprobs[index])
                 for index, (kind, pieces) in enumerate(self.content)
             ],
         )
@@ -178,13 +183,14 @@ class MessageDraft(Draft):
             item = item.model_copy(update={"phase": self.phase})
         return item
 
-    def write(self, kind: Literal["text", "refusal"], text: str) -> Events:
+    def write(self, kind: Literal["text", "refusal"], text: str, logprobs: Sequence[Json] = ()) -> Events:
         """Add to the open part, or begin one of this kind."""
         events: Events = []
         if not self.open or self.content[-1][0] != kind:
             events += self.close_parts()
             self.open = True
             self.content.append((kind, []))
+            self.logprobs.append([])
             events.append(
                 t.ResponseContentPartAddedEvent(
                     type="response.content_part.added",
@@ -198,10 +204,13 @@ class MessageDraft(Draft):
         self.content[-1][1].append(text)
         if kind == "text":
             self.citations.text += text
-        events.append(self._delta(kind, text))
+        self.logprobs[-1] += logprobs
+        events.append(self._delta(kind, text, logprobs))
         return events
 
-    def _delta(self, kind: Literal["text", "refusal"], text: str) -> t.ResponseStreamEvent:
+    def _delta(
+        self, kind: Literal["text", "refusal"], text: str, logprobs: Sequence[Json]
+    ) -> t.ResponseStreamEvent:
         if kind == "refusal":
             return t.ResponseRefusalDeltaEvent(
                 type="response.refusal.delta",
@@ -217,7 +226,7 @@ class MessageDraft(Draft):
             output_index=self.index,
             content_index=len(self.content) - 1,
             delta=text,
-            logprobs=[],
+            logprobs=[response_text_delta_event.Logprob.construct(**each) for each in logprobs],
             sequence_number=next(self.numbers),
         )
 
@@ -237,7 +246,7 @@ class MessageDraft(Draft):
             output_index=self.index,
             content_index=len(self.content) - 1,
             text=text,
-            logprobs=[],
+            logprobs=[response_text_done_event.Logprob.construct(**each) for each in self.logprobs[-1]],
             sequence_number=next(self.numbers),
         )
 
@@ -259,7 +268,7 @@ class MessageDraft(Draft):
                 item_id=self.id,
                 output_index=self.index,
                 content_index=len(self.content) - 1,
-                part=_part(kind, text, cited),
+                part=_part(kind, text, cited, self.logprobs[-1]),
                 sequence_number=next(self.numbers),
             ),
         ]
@@ -277,8 +286,12 @@ class MessageDraft(Draft):
 
 
 def _part(
-    kind: Literal["text", "refusal"], text: str, cited: Sequence[Annotation] = ()
+    kind: Literal["text", "refusal"],
+    text: str,
+    cited: Sequence[Annotation] = (),
+    logprobs: Sequence[Json] = (),
 ) -> t.ResponseOutputText | t.ResponseOutputRefusal:
     if kind == "refusal":
         return t.ResponseOutputRefusal(type="refusal", refusal=text)
-    return t.ResponseOutputText(type="output_text", text=text, annotations=list(cited), logprobs=[])
+    tokens = [response_output_text.Logprob.construct(**each) for each in logprobs]
+    return t.ResponseOutputText(type="output_text", text=text, annotations=list(cited), logprobs=tokens)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import secrets
 
 
@@ -54,6 +55,12 @@ _ITEMS = {
 def item_id(kind: str, prefix: str | None = None) -> str:
     """Return an id for an item of type `kind`. A tool passes the `prefix` of its items."""
     return _random(prefix or _ITEMS.get(kind, "item_"))
+
+
+def item_like(kind: str, other: object) -> str:
+    """Return an id for an item of type `kind` with the prefix of an `other` one, if it has a short one."""
+    found = re.match("[a-z]{1,12}_", other) if isinstance(other, str) else None
+    return _random(found[0]) if found else item_id(kind)
 
 
 def conversation_id() -> str:

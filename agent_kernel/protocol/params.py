@@ -87,6 +87,7 @@ def _create() -> Any:
         "metadata": _metadata(),
         "max_output_tokens": count,
         "max_tool_calls": count,
+        "top_logprobs": Annotated[int, Field(ge=0, le=20)],
         "stream": bool,
         "generate": bool,
         "client_metadata": dict[str, Any],

@@ -4,9 +4,14 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Mapping, Sequence
+from copy import deepcopy
 from typing import Any, TypeVar, cast
 
+from openai.types.responses.response import ToolUsageWebSearch
+from openai.types.responses.response_usage import InputTokensDetails, OutputTokensDetails
+
 from agent_kernel.protocol import items as t
+from agent_kernel.protocol.deltas import Usage
 from agent_kernel.protocol.drafts import Events
 from agent_kernel.protocol.items import Response
 from agent_kernel.protocol.states import Act, State, follow
@@ -42,6 +47,21 @@ _DEFAULTS: dict[str, Any] = {
     "user": None,
 }
 
+_ECHOED = ("prompt_cache_options", "prompt_cache_retention")
+"""Fields that a response shows only if the request has them."""
+
+_NO_USAGE = {
+    "image_gen": {
+        "input_tokens": 0,
+        "input_tokens_details": {"image_tokens": 0, "text_tokens": 0},
+        "output_tokens": 0,
+        "output_tokens_details": {"image_tokens": 0, "text_tokens": 0},
+        "total_tokens": 0,
+    },
+    "web_search": {"num_requests": 0},
+}
+"""The `tool_usage` of a response. It is left out where a model's server draws: that is not known here."""
+
 _OBJECTS = ("reasoning", "text")
 _FUNCTION_TOOL: dict[str, Any] = {"description": None, "parameters": None, "strict": True}
 
@@ -62,6 +82,9 @@ def new_response(
     types and fields are passed through, never refused.
     """
     values = {name: _echoed(name, request.get(name)) for name in _DEFAULTS}
+    values |= {name: request[name] for name in _ECHOED if request.get(name) is not None}
+    if not any(tool.get("type") == "image_generation" for tool in tools):
+        values["tool_usage"] = deepcopy(_NO_USAGE)
     return Response.construct(
         **values,
         id=id,
@@ -102,6 +125,33 @@ def error_event(
     fields: dict[str, Any] = {"code": code, "message": message, "param": param}
     return t.ResponseErrorEvent.construct(
         type="error", sequence_number=number, **fields, error={"type": kind, **fields}
+    )
+
+
+def tool_usage(response: Response) -> dict[str, Any]:
+    """Return the `tool_usage` of a response at its end, as a field to update; empty if it does not change."""
+    known = response.tool_usage
+    actions = [getattr(item, "action", None) for item in response.output if item.type == "web_search_call"]
+    searches = sum(getattr(action, "type", None) == "search" for action in actions)
+    if known is None or not searches:  # it shows none, or zeros already
+        return {}
+    return {"tool_usage": known.model_copy(update={"web_search": ToolUsageWebSearch(num_requests=searches)})}
+
+
+def total_usage(steps: Sequence[Usage]) -> t.ResponseUsage:
+    """Return the sum over all steps. It is zero if no model reported any: strict clients reject null."""
+    taken = sum(step.input_tokens for step in steps)
+    given = sum(step.output_tokens for step in steps)
+    return t.ResponseUsage(
+        input_tokens=taken,
+        input_tokens_details=InputTokensDetails(
+            cached_tokens=sum(step.cached_tokens for step in steps), cache_write_tokens=0
+        ),
+        output_tokens=given,
+        output_tokens_details=OutputTokensDetails(
+            reasoning_tokens=sum(step.reasoning_tokens for step in steps)
+        ),
+        total_tokens=taken + given,
     )
 
 

@@ -13,6 +13,7 @@ from agent_kernel.protocol.deltas import (
     ReasoningOpaque,
     RefusalDelta,
     TextDelta,
+    UpstreamItem,
 )
 
 
@@ -46,6 +47,7 @@ _MODEL_SPEAKS: dict[type[ModelDelta] | Act, State] = {
     CallDone: State.CALL,
     RejectedCall: State.BETWEEN,
     ItemBreak: State.BETWEEN,
+    UpstreamItem: State.BETWEEN,
     Act.END_STEP: State.BETWEEN,
     Act.END: State.ENDED,
 }
@@ -59,7 +61,8 @@ TRANSITIONS: dict[State, dict[type[ModelDelta] | Act, State]] = {
     State.ENDED: {},
 }
 """Transitions not listed are not allowed. Leaving a state, or reentering it with another call id, closes its
-item. `Usage`, `Truncated` and `Notice` belong to the step, not to an item, and do not change the state."""
+item. `Usage`, `Truncated` and `Notice` belong to the step, not to an item, and do not change the state. Nor
+do `UpstreamEvent` and `UpstreamItemDone`, whose item is open beside the others."""
 
 
 def follow(state: State, act: type[ModelDelta] | Act) -> State:

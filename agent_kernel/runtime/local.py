@@ -22,7 +22,7 @@ from agent_kernel.keys import Key
 from agent_kernel.models.base import HasServer
 from agent_kernel.models.server_report import ServerReport
 from agent_kernel.protocol import ids
-from agent_kernel.protocol.usage import total_usage
+from agent_kernel.protocol.response import total_usage
 from agent_kernel.runtime.access.keys import StoredKeys
 from agent_kernel.runtime.background.recovery import journal_of
 from agent_kernel.runtime.base import Order, Page, ResponseRequest

@@ -26,7 +26,10 @@ _FILE = {"type": "string", "format": "binary"}
 _SHOWN = (
     "message", "function_call", "function_call_output", "custom_tool_call", "custom_tool_call_output",
     "shell_call", "shell_call_output", "mcp_approval_request", "mcp_approval_response", "item_reference",
-    "reasoning", "compaction",
+    "reasoning", "compaction", "apply_patch_call", "apply_patch_call_output", "code_interpreter_call",
+    "computer_call", "computer_call_output", "file_search_call", "image_generation_call", "local_shell_call",
+    "local_shell_call_output", "mcp_call", "mcp_list_tools", "program", "program_output", "tool_search_call",
+    "tool_search_output", "web_search_call", "additional_tools",
 )  # fmt: skip
 """Input items with a schema of their own in the document. Others are accepted, checked and passed on."""
 

@@ -124,6 +124,8 @@ class Tool(ABC):
     """Whether an entry stands for functions that something else lists; see `runtime.turns.servers`."""
     waits_unshown: ClassVar[bool] = False
     """Whether a call that waits for an approval has no item: its request holds the whole call."""
+    passed: ClassVar[bool] = False
+    """Whether entries and items pass to a server of the Responses API as they are; see `tools.passed`."""
     one_item: ClassVar[bool] = False
     """Whether a call and its output are one item; see `tools.one_item`."""
     has_call_ids: ClassVar[bool] = True

@@ -27,6 +27,10 @@ BUILT_IN: tuple[str, ...] = (
     "agent_kernel.tools.custom:CUSTOM",
     "agent_kernel.tools.file_search.tool:FILE_SEARCH",
     "agent_kernel.tools.mcp.tool:MCP",
+    "agent_kernel.tools.passed:Computer",
+    "agent_kernel.tools.passed:ComputerPreview",
+    "agent_kernel.tools.passed:ImageGeneration",
+    "agent_kernel.tools.passed:LocalShell",
     "agent_kernel.tools.shell.tool:SHELL",
     "agent_kernel.tools.tool_search.tool:TOOL_SEARCH",
     "agent_kernel.tools.web_search.tool:WEB_SEARCH",
@@ -45,11 +49,10 @@ class Catalogue:
         self._by_call: dict[str, Tool] = {}
         self._by_output: dict[str, Tool] = {}
         for tool in tools:
-            for known, name in (
-                *((self._by_type, name) for name in (tool.type, *tool.aliases)),
-                (self._by_call, tool.call_type),
-                (self._by_output, tool.output_type),
-            ):
+            names = [(self._by_type, name) for name in (tool.type, *tool.aliases)]
+            if not tool.passed:  # nobody here reads its items
+                names += [(self._by_call, tool.call_type), (self._by_output, tool.output_type)]
+            for known, name in names:
                 if name in known:
                     raise ConfigurationError(
                         f"Two tools have the type {name!r}: {_name(known[name])} and {_name(tool)}.",

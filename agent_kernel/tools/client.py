@@ -16,7 +16,7 @@ from agent_kernel.tools.base import Tool, ToolEntry
 Json = Mapping[str, Any]
 
 
-LABELS = ("namespace", "caller")
+LABELS = ("namespace", "caller", "async")
 """Fields of a call or its output that say where it belongs, for upstreams that have them."""
 
 

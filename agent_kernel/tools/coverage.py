@@ -43,18 +43,26 @@ def _refused(note: str) -> Coverage:
 
 _SEARCH = "By the search service that the operator configures, otherwise refused. See guide/web-search.md."
 _NO_COMPUTER = "Offer a function of your own that acts on the screen."
+INSTEAD: Mapping[str, str] = {
+    "computer": _NO_COMPUTER,
+    "computer_use_preview": _NO_COMPUTER,
+    "image_generation": "Let code_interpreter draw, or offer a function of your own.",
+    "local_shell": "Use shell with the environment local.",
+}
+"""What to use where a tool that is passed through is refused."""
+_BY_CLIENT = "Called by the client. A Responses API gets it; for any other model it is refused."
 _NO_PROGRAMS = "Use code_interpreter, which runs Python."
 
 TOOLS: Mapping[str, Coverage] = {
     "apply_patch": _served("Called by the client, or run in a container with agent_kernel.environment."),
     "code_interpreter": _served("Runs in the turn's container."),
-    "computer": _refused(_NO_COMPUTER),
-    "computer_use_preview": _refused(_NO_COMPUTER),
+    "computer": _passed(_BY_CLIENT),
+    "computer_use_preview": _passed(_BY_CLIENT),
     "custom": _served("Called by the client. OpenAI's servers enforce a grammar; others get a function."),
     "file_search": _served("Searches vector stores of this server."),
     "function": _served("Called by the client."),
-    "image_generation": _refused("Let code_interpreter draw, or offer a function of your own."),
-    "local_shell": _refused("Use shell with the environment local."),
+    "image_generation": _passed("A Responses API gets it and draws; for any other model it is refused."),
+    "local_shell": _passed(_BY_CLIENT),
     "mcp": _served(
         "Remote servers, and ones in the container. Connectors and tunnels are refused. See guide/mcp.md."
     ),
@@ -91,7 +99,7 @@ INCLUDE: Mapping[str, Coverage] = {
     "computer_call_output.output.image_url": _served(_ALWAYS),
     "file_search_call.results": _served("No effect without the tool file_search."),
     "message.input_image.image_url": _served(_ALWAYS),
-    "message.output_text.logprobs": _refused("Leave it out: this server does not return log probabilities."),
+    "message.output_text.logprobs": _served("A notice says if the model's server returns none."),
     "reasoning.encrypted_content": _served("Only if the model's server returns it."),
     "web_search_call.action.sources": _served("No effect without the tool web_search."),
     "web_search_call.results": _served("No effect without the tool web_search."),
@@ -99,7 +107,6 @@ INCLUDE: Mapping[str, Coverage] = {
 """The words of `include`."""
 
 _OTHERS_RESULT = "A Responses API gets it; for any other model it is left out, which a notice says."
-_NOT_READ = "Leave the item out of the input."
 
 ITEMS: Mapping[str, Coverage] = {
     "additional_tools": _served("Tools that the client runs. Others belong into the request's tools."),
@@ -125,8 +132,8 @@ ITEMS: Mapping[str, Coverage] = {
     "mcp_call": _served("A model reads it as a function call with its output."),
     "mcp_list_tools": _served("Its server is not listed again; models get the tools as functions."),
     "message": _served(),
-    "program": _refused(_NOT_READ),
-    "program_output": _refused(_NOT_READ),
+    "program": _passed(_OTHERS_RESULT),
+    "program_output": _passed(_OTHERS_RESULT),
     "reasoning": _served("Encrypted reasoning is read by the model that wrote it."),
     "shell_call": _served(),
     "shell_call_output": _served(),
@@ -168,7 +175,7 @@ FIELDS: Mapping[str, Coverage] = {
     "text": _served("Passed to the model's server."),
     "tool_choice": _served("See below."),
     "tools": _served("See below."),
-    "top_logprobs": _refused("Leave it out or send 0: this server does not return log probabilities."),
+    "top_logprobs": _served("Passed to the model's server. A notice says if it returns none."),
     "top_p": _served("Passed to the model's server."),
     "truncation": _served("Without it this server acts as with auto."),
     "user": _served("Echoed, and not used."),

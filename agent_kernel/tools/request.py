@@ -145,8 +145,14 @@ def check_choice(choice: object, entries: Sequence[ToolEntry]) -> None:
     raise InvalidRequest(f"tool_choice asks for {what}, but it is not among the tools.", param="tool_choice")
 
 
+_OLDER = {"computer_use": "computer"}
+"""Older names of tools in `tool_choice`."""
+
+
 def _is_wanted(wanted: Json, entry: ToolEntry) -> bool:
-    if wanted.get("type") not in (entry.tool.type, *entry.tool.aliases):
+    kind = wanted.get("type")
+    older = _OLDER.get(kind) if isinstance(kind, str) else None
+    if (older or kind) not in (entry.tool.type, *entry.tool.aliases):
         return False
     if entry.lists:  # its functions are known later
         return bool(entry.spec.get("server_label") == wanted.get("server_label"))

@@ -21,6 +21,9 @@ from agent_kernel.protocol.deltas import (
     RefusalDelta,
     TextDelta,
     Truncated,
+    UpstreamEvent,
+    UpstreamItem,
+    UpstreamItemDone,
     Usage,
 )
 from agent_kernel.protocol.fold import fold
@@ -32,6 +35,11 @@ from tests.tools.made import code_delta, code_done, function_delta, shell_delta,
 
 text = st.text(string.ascii_letters + " \n{}é", max_size=6)
 call_id = st.sampled_from(["c1", "c2", "c3"])
+upstreams_key = st.sampled_from(["0", "1"])
+upstreams_item = st.fixed_dictionaries(
+    {"type": st.sampled_from(["web_search_call", "image_generation_call"])},
+    optional={"status": st.just("completed"), "id": text, "call_id": st.none() | call_id},
+)
 wild_delta: st.SearchStrategy[ModelDelta] = st.one_of(
     st.builds(ReasoningDelta, text, st.integers(0, 2)),
     st.builds(ReasoningOpaque, text),
@@ -44,6 +52,9 @@ wild_delta: st.SearchStrategy[ModelDelta] = st.one_of(
     st.builds(code_delta, call_id, text),
     st.builds(code_done, call_id, text),
     st.builds(ItemBreak),
+    st.builds(UpstreamItem, upstreams_key, upstreams_item),
+    st.builds(UpstreamEvent, upstreams_key, st.just({"type": "response.web_search_call.searching"})),
+    st.builds(UpstreamItemDone, upstreams_key, upstreams_item),
     st.builds(Usage, st.integers(0, 9), st.integers(0, 9)),
     st.builds(Truncated, st.just("max_output_tokens")),
 )

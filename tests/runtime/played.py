@@ -51,6 +51,13 @@ class Upstream:
         lines = [f"data: {json.dumps({**base, 'choices': [chunk]})}\n\n" for chunk in chunks]
         self._answer("200 OK", "".join([*lines, "data: [DONE]\n\n" if whole else ""]))
 
+    def streams_chunks(self, *choices: dict[str, Any]) -> None:
+        """Answer the next request with these choices, each in a chunk, and the end."""
+        base: dict[str, Any] = {"id": "c", "object": "chat.completion.chunk", "created": 1, "model": "m"}
+        end = {"index": 0, "delta": {}, "finish_reason": "stop"}
+        lines = [f"data: {json.dumps({**base, 'choices': [each]})}\n\n" for each in (*choices, end)]
+        self._answer("200 OK", "".join([*lines, "data: [DONE]\n\n"]))
+
     def responds(self, *given: dict[str, Any], **response: Any) -> None:
         """Answer the next request in the other dialect, by items that come whole."""
         events: list[dict[str, Any]] = []
@@ -77,6 +84,15 @@ class Upstream:
         end: dict[str, Any] = {"id": "r", "status": "completed", "output": [], "usage": None}
         events.append({"type": "response.completed", "response": end})
         numbered = [{**event, "sequence_number": number} for number, event in enumerate(events)]
+        self._answer("200 OK", "".join(f"data: {json.dumps(event)}\n\n" for event in numbered))
+
+    def sends(self, *events: dict[str, Any]) -> None:
+        """Answer in the other dialect with these events, and the one that closes the answer."""
+        end: dict[str, Any] = {"id": "r", "status": "completed", "output": [], "usage": None}
+        numbered = [
+            {**event, "sequence_number": number}
+            for number, event in enumerate([*events, {"type": "response.completed", "response": end}])
+        ]
         self._answer("200 OK", "".join(f"data: {json.dumps(event)}\n\n" for event in numbered))
 
     def answers(self, body: dict[str, Any]) -> None:

@@ -13,6 +13,9 @@ from hypothesis.errors import Unsatisfiable
 from openai import OpenAI
 from schemathesis import GenerationMode
 
+from agent_kernel.server.openapi import schemas
+from agent_kernel.tools.coverage import ITEMS
+
 AUTH = {"Authorization": "Bearer sk-test"}
 
 
@@ -30,6 +33,21 @@ def test_the_document_names_every_endpoint(server: Any) -> None:
     assert all(
         operation["summary"] for methods in document["paths"].values() for operation in methods.values()
     )
+
+
+def test_the_document_has_a_schema_for_every_item() -> None:
+    shown = {each["$ref"].rpartition("/")[2] for each in schemas()["InputItem"]["anyOf"] if "$ref" in each}
+    types = {
+        word for name in shown for word in [schemas()[name]["properties"]["type"]] for word in _words(word)
+    }
+    accepted = {kind for kind, each in ITEMS.items() if each.status != "refused"}
+    assert accepted - types == set()
+
+
+def _words(schema: Any) -> set[str]:
+    """The words that a schema of `type` allows."""
+    inner = [word for each in schema.get("anyOf", ()) for word in _words(each)]
+    return {*schema.get("enum", ()), *([schema["const"]] if "const" in schema else ()), *inner}
 
 
 def _routes(server: Any) -> list[tuple[Any, str]]:

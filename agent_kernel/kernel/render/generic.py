@@ -49,7 +49,7 @@ def generic(item: Item, limit: int) -> ShownItem:
 
 
 def _as_json(title: str, item: Item, limit: int) -> ShownItem:
-    text = clip(json.dumps(public(item, limit), indent=1, ensure_ascii=False, default=str), limit)
+    text = _dumped(item, limit)
     folded = fold(text, head=20, tail=5)
     short = f"{folded.head}[... {folded.hidden} ...]\n{folded.tail}" if folded.middle else text
     return ShownItem(
@@ -57,6 +57,10 @@ def _as_json(title: str, item: Item, limit: int) -> ShownItem:
         markdown=f"*{code(title)}*\n\n{fence(short, 'json')}",
         plain=f"{clean(title)}\n{clean(short)}",
     )
+
+
+def _dumped(item: Item, limit: int) -> str:
+    return clip(json.dumps(public(item, limit), indent=1, ensure_ascii=False, default=str), limit)
 
 
 def readable(value: Any) -> str:
@@ -77,3 +81,13 @@ def readable(value: Any) -> str:
 
 def _is_text(part: Any) -> bool:
     return isinstance(part, Mapping) and isinstance(part.get("text"), str)
+
+
+def upstreams(item: Item, limit: int) -> ShownItem:
+    """Render an item that the model's server made with a tool of its own: one line that names it."""
+    kind = clip(str(item.get("type") or "item"), 100)
+    status = str(item.get("status") or "")
+    what = f"{kind} ({clip(status, 100)})" if status not in ("", "completed") else kind
+    html = details(escape(f"The model's server used a tool of its own: {what}"), pre(_dumped(item, limit)))
+    line = "The model's server used a tool of its own: "
+    return ShownItem(html=box(QUIET, html), markdown=f"*{line}{code(what)}*", plain=clean(line + what))

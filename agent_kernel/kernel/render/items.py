@@ -16,7 +16,7 @@ from agent_kernel.kernel.render.bundles import METADATA_KEY, Bundle
 from agent_kernel.kernel.render.code import outputs
 from agent_kernel.kernel.render.code.call import code_call, displays
 from agent_kernel.kernel.render.code.outputs import CODE
-from agent_kernel.kernel.render.generic import generic
+from agent_kernel.kernel.render.generic import generic, upstreams
 from agent_kernel.kernel.render.mcp.call import mcp_call, mcp_list_tools
 from agent_kernel.kernel.render.message import message
 from agent_kernel.kernel.render.patch import patch_call, patch_output
@@ -26,6 +26,7 @@ from agent_kernel.kernel.render.search.call import file_search_call
 from agent_kernel.kernel.render.search.web import web_search_call
 from agent_kernel.kernel.render.shell import shell_call, shell_output
 from agent_kernel.kernel.render.stored import ITEM_MIME, MAX_STORED, Item, particulars, public
+from agent_kernel.protocol.open_items import made_upstream
 
 RENDERERS: dict[str, Render] = {
     "message": message,
@@ -60,6 +61,8 @@ def render_item(item: Item, render: Render | None = None, seconds: Seconds = ())
     make two runs differ. `render_all` also has what code displayed.
     """
     limit = limit_of(item)
+    if made_upstream(item) is not None:
+        item, render = {name: item[name] for name in item if name != "agent_kernel"}, render or upstreams
     shown = (render or renderer_for(str(item.get("type"))))(item, limit)
     if shown is None:
         return None

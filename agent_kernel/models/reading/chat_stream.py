@@ -10,6 +10,7 @@ from agent_kernel.models.conversation import CallIds
 from agent_kernel.models.offered import Offered
 from agent_kernel.models.reading.finished_calls import read_calls
 from agent_kernel.models.reading.lenient import parts_of, tokens
+from agent_kernel.models.reading.log_probabilities import Logprobs, logprobs_of
 from agent_kernel.models.reading.surrogates import Halves
 from agent_kernel.models.reading.whole_body import message_of, wrapped
 from agent_kernel.protocol.calls import CallDelta, RejectedCall
@@ -74,7 +75,7 @@ class ChatReader:
             self._usage = _usage(usage)
         for choice in chunk.get("choices") or ():
             if (delta := choice.get("delta")) is not None:
-                yield from self._said(delta)
+                yield from self._said(delta, _logprobs(choice))
             if choice.get("message") is not None:
                 yield from self._message(choice)
             if (reason := choice.get("finish_reason")) and not self.finished:
@@ -104,11 +105,11 @@ class ChatReader:
         if self._usage is not None:
             yield self._usage
 
-    def _said(self, delta: Json) -> Deltas:
+    def _said(self, delta: Json, logprobs: Logprobs = ()) -> Deltas:
         if self._live is None:
-            yield from self._words(delta)
+            yield from self._words(delta, logprobs)
         else:
-            self._held += self._words(delta)
+            self._held += self._words(delta, logprobs)
         for piece in delta.get("tool_calls") or ():
             yield from self._piece(piece)
 
@@ -122,9 +123,9 @@ class ChatReader:
             fields = {name: value for name, value in fields.items() if name not in (*_THOUGHTS, "refusal")}
         if choice.get("finish_reason") and (self._open or self._sent):
             fields["tool_calls"] = None
-        yield from self._said(fields)
+        yield from self._said(fields, _logprobs(choice))
 
-    def _words(self, delta: Json) -> Iterator[_Words]:
+    def _words(self, delta: Json, logprobs: Logprobs) -> Iterator[_Words]:
         thought = delta.get("reasoning_content") or delta.get("reasoning")
         if isinstance(thought, str) and (thought := self._halves.joined("thought", thought)):
             yield ReasoningDelta(thought)
@@ -133,7 +134,7 @@ class ChatReader:
             words = "".join(getattr(part, "text", None) or "" for part in parts_of(wrapped(words)))
         if words and (text := self._halves.joined("text", words)):
             self._text.append(text)
-            yield TextDelta(text)
+            yield TextDelta(text, logprobs)
         if (refusal := delta.get("refusal")) and (text := self._halves.joined("refusal", refusal)):
             yield RefusalDelta(text)
 
@@ -242,6 +243,11 @@ def _is_another(given_id: Any, function: Json | None, call: _Call) -> bool:
     # Without ids, the name comes once for each call; a repeated name without arguments is no call.
     is_new = function.get("arguments") or function["name"] != call.name
     return bool(is_new) and is_whole("".join(call.arguments))
+
+
+def _logprobs(choice: Json) -> Logprobs:
+    given = choice.get("logprobs")
+    return logprobs_of(given.get("content")) if isinstance(given, Mapping) else ()
 
 
 def _usage(usage: Any) -> Usage:

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from types import SimpleNamespace
 from typing import Any
 
+from agent_kernel.models.reading.log_probabilities import logprobs_of
 from agent_kernel.models.reading.whole_body import Lenient, wrapped
 from agent_kernel.protocol.deltas import RefusalDelta, TextDelta
 
@@ -52,7 +53,7 @@ def said_in(part: Any) -> TextDelta | RefusalDelta:
     """Return the delta for a part of a message."""
     if getattr(part, "type", None) == "refusal":
         return RefusalDelta(getattr(part, "refusal", None) or "")
-    return TextDelta(getattr(part, "text", None) or "")
+    return TextDelta(getattr(part, "text", None) or "", logprobs_of(getattr(part, "logprobs", None)))
 
 
 def response_of(event: Any) -> Any:

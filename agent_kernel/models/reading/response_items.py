@@ -111,8 +111,10 @@ class Items:
 
 
 def labels_of(item: Any) -> dict[str, Any]:
-    """Return the `namespace` and `caller` of a call, as far as the upstream gave them."""
+    """Return the `namespace`, `caller` and `async` of a call, as far as the upstream gave them."""
     labels: dict[str, Any] = {}
+    if isinstance(later := getattr(item, "async", None), bool):
+        labels["async"] = later
     if isinstance(namespace := getattr(item, "namespace", None), str) and namespace:
         labels["namespace"] = namespace
     caller = getattr(item, "caller", None)

@@ -12,6 +12,7 @@ from agent_kernel.models.conversation import CallIds
 from agent_kernel.models.offered import Offered
 from agent_kernel.models.reading.finished_calls import read_calls, read_native
 from agent_kernel.models.reading.lenient import detail, native_text, response_of, typed
+from agent_kernel.models.reading.passed_items import PassedItems
 from agent_kernel.models.reading.reported import Reported, reported
 from agent_kernel.models.reading.response_items import Items, Key, labels_of
 from agent_kernel.models.reading.spoken import Spoken
@@ -54,8 +55,9 @@ class ResponsesReader:
     `offered` maps functions to tools of this server. `wrap(id, blob)` puts encrypted content into its
     envelope. `failure` makes the error for a failure that the upstream reports. `limit` is the
     most output tokens that were asked for: some servers call an answer complete that was cut off there.
-    Servers may send an item only when it is done, or only in the closing event. They may also write several
-    calls at once: events of other items are held until the open call is done.
+    `origin` names the upstream and its model. Servers may send an item only when it is done, or only in the
+    closing event. They may also write several calls at once: events of other items are held until the open
+    call is done.
     """
 
     def __init__(
@@ -65,12 +67,14 @@ class ResponsesReader:
         wrap: Callable[[str, str], str],
         failure: Callable[[Reported], ModelError],
         limit: int | None = None,
+        origin: str = "",
     ) -> None:
         self.finished = False
         self._limit = limit
         self._items = Items()
         self._halves = Halves()
         self._spoken = Spoken(self._items, self._halves, wrap)
+        self._passed = PassedItems(self._items, origin)
         self._call_ids = call_ids
         self._offered = offered
         self._wrap = wrap
@@ -80,6 +84,7 @@ class ResponsesReader:
         self._whole: dict[Key, str] = {}  # arguments that came whole, before their item was done
         self._open: Key | None = None  # the call being written
         self._held: list[Any] = []  # events of other items that wait for it
+        self._unanswered: dict[str, Any] = {}  # calls of tools that nobody here has
 
     def read(self, event: Any) -> Deltas:
         """Yield the deltas of one event; events that only announce or repeat have none.
@@ -101,7 +106,7 @@ class ResponsesReader:
     def close(self) -> Deltas:
         """Yield what is still open, for an answer that ended without a closing event."""
         yield from self._late(Lenient({}), cut_off=False)
-        self.finished = True
+        yield from self._ended(Lenient({}))
 
     def characters(self, event: Any) -> int:
         """Return how much text an event adds. Events that end something repeat its text."""
@@ -124,6 +129,8 @@ class ResponsesReader:
             yield from self.read(event)
 
     def _native_handler(self, event_type: str, key: Key | None) -> Handler | None:
+        if self._passed.holds(key):
+            return ResponsesReader._passed_event
         call = self._calls.get(key)
         if call is not None and event_type in call.tool.native_events:
             return ResponsesReader._native
@@ -135,7 +142,11 @@ class ResponsesReader:
             self._spoken.saw_phase(event.item, key)
             if _is_call(event.item.type):
                 self._call(event.item, key)
-        yield from ()
+            elif event.item.type not in _SPOKEN:
+                yield from self._passed.added(event.item, key)
+
+    def _passed_event(self, event: Any, key: Key) -> Deltas:
+        yield from self._passed.event(event, key)
 
     def _call(self, item: Any, key: Key) -> _Call:
         """Return the call of an item, creating it if it is new."""
@@ -196,8 +207,10 @@ class ResponsesReader:
                     call, native_text(item)
                 ):
                     yield read_native(call.tool, call.call_id, item)
-            case kind if kind.endswith("_call") and getattr(item, "call_id", None):
-                yield self._unknown(item)  # an upstream's own calls have no call id
+            case kind:
+                yield from self._passed.done(item, key)
+                if getattr(item, "call_id", None):
+                    self._note_call(item, kind)
 
     def _function_done(self, item: Any, key: Key) -> Deltas:
         call = self._call(item, key)
@@ -213,6 +226,13 @@ class ResponsesReader:
             )
         elif not cut_off:  # a later event explains one that was cut off
             yield from read_calls(call.tool, whole, self._call_ids.another)
+
+    def _note_call(self, item: Any, kind: str) -> None:
+        """Note a call that somebody must answer, or the answer that the upstream gave itself."""
+        if kind.endswith("_call") and not self._offered.hands_over(kind):
+            self._unanswered[item.call_id] = item
+        else:
+            self._unanswered.pop(item.call_id, None)
 
     def _unknown(self, item: Any) -> RejectedCall:
         name = str(getattr(item, "name", None) or item.type.removesuffix("_call"))
@@ -254,6 +274,7 @@ class ResponsesReader:
     def _ended(self, response: Any) -> Deltas:
         while self._held:  # no event has ended the open call
             yield from self._release()
+        yield from map(self._unknown, self._unanswered.values())
         self.finished = True
         usage = getattr(response, "usage", None)
         if usage is not None:
@@ -308,6 +329,9 @@ class ResponsesReader:
     def _error(self, event: Any, key: Key) -> Deltas:
         fields: dict[str, Any] = event.to_dict(warnings=False)
         raise self._failure(reported(fields if fields.get("message") else None, outer=fields))
+
+
+_SPOKEN = ("message", "reasoning", "compaction")
 
 
 def _is_call(kind: str) -> bool:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from agent_kernel.models.reading.lenient import parts_of, said_in
+from agent_kernel.models.reading.log_probabilities import Logprobs, logprobs_of
 from agent_kernel.models.reading.response_items import Items, Key
 from agent_kernel.models.reading.surrogates import Halves
 from agent_kernel.protocol.deltas import (
@@ -64,7 +65,7 @@ class Spoken:
         self._items.stream(key)
         self._items.add_part(key, event)
         if text := self._halves.joined(key, event.delta):
-            yield from self._wrote(text, key)
+            yield from self._wrote(text, key, logprobs_of(event.get("logprobs")))
 
     def refusal(self, event: Any, key: Key) -> Deltas:
         """Yield a piece of a refusal."""
@@ -81,7 +82,10 @@ class Spoken:
         if (text or refusal) and self._items.add_part(key, event):
             self._items.saw("message", key)
             self._items.stream(key)
-            yield from self._said(RefusalDelta(refusal), key) if refusal else self._wrote(str(text), key)
+            tokens = logprobs_of(getattr(part, "logprobs", None))
+            yield from (
+                self._said(RefusalDelta(refusal), key) if refusal else self._wrote(str(text), key, tokens)
+            )
 
     def part_done(self, event: Any, key: Key) -> Deltas:
         """Read a part from the event that ends it."""
@@ -119,9 +123,9 @@ class Spoken:
             yield ReasoningOpaque(self._wrap(item.id, blob))
         yield ItemBreak()
 
-    def _wrote(self, text: str, key: Key) -> Deltas:
+    def _wrote(self, text: str, key: Key, logprobs: Logprobs = ()) -> Deltas:
         self._written.setdefault(key, []).append(text)
-        yield from self._said(TextDelta(text), key)
+        yield from self._said(TextDelta(text, logprobs), key)
 
     def _said(self, delta: ModelDelta, key: Key) -> Deltas:
         """Yield a piece of a message, and before the first one the message's phase."""

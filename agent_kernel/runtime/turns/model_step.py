@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+import operator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import replace
 from functools import cache
@@ -23,6 +24,7 @@ from agent_kernel.protocol.deltas import (
 )
 from agent_kernel.protocol.drafts import Events
 from agent_kernel.protocol.items import to_json
+from agent_kernel.protocol.open_items import made_upstream
 from agent_kernel.protocol.wellformed import well_formed_delta
 from agent_kernel.runtime.containers.containers import LocalContainers
 from agent_kernel.runtime.turns.answer_length import AnswerLength
@@ -51,6 +53,7 @@ Json = Mapping[str, Any]
 TOO_LONG = (
     "The model's answer was stopped after about {} tokens. Continue the turn, or raise `max_step_tokens`."
 )
+NO_LOGPROBS = "The model's server returned no log probabilities, although the request asked for them."
 ONLY_REASONED = "The model reasoned and gave no answer. It was asked once more if limits allowed it."
 NO_ANSWER = "The model's answer is empty."
 NOT_CALLED = (
@@ -204,6 +207,16 @@ def only_reasoned(said: Sequence[Json]) -> bool:
     return reasoned and all(item["type"] == "reasoning" or _is_blank(item) for item in said)
 
 
+_LOGPROBS = operator.methodcaller("get", "logprobs")
+
+
+def _texts(said: Sequence[Json]) -> Iterator[Json]:
+    """Yield the parts of messages that are text."""
+    for item in said:
+        parts = item.get("content") or () if item["type"] == "message" else ()
+        yield from (part for part in parts if part.get("text"))
+
+
 def _is_blank(item: Json) -> bool:
     parts = item.get("content") or () if item["type"] == "message" else ({"text": item["type"]},)
     return not any((part.get("text") or part.get("refusal") or "").strip() for part in parts)
@@ -233,9 +246,12 @@ def _notice_missing(run: Turn, request: ModelRequest, said: Sequence[Json], step
         run.assembler.notice(ONLY_REASONED)
     elif step == 0 and all(map(_is_blank, said)):
         run.assembler.notice(NO_ANSWER)
+    if request.logprobs and (words := list(_texts(said))) and not any(map(_LOGPROBS, words)):
+        run.assembler.notice(NO_LOGPROBS)
     choice = request.settings.get("tool_choice")
     kind = choice.get("mode", "required") if isinstance(choice, Mapping) else choice
     called = run.assembler.calls() or run.assembler.client_calls() or run.assembler.rejected()
+    called = called or any(made_upstream(item) for item in said)  # by a tool of the model's server
     if kind == "required" and not called and not only_reasoned(said):
         run.assembler.notice(NOT_CALLED)
 
@@ -310,6 +326,7 @@ def _model_request(run: Turn, step: int, items: Sequence[Json]) -> ModelRequest:
         tools=tools,
         settings=settings,
         encrypted_reasoning=run.turn.encrypted_reasoning,
+        logprobs=run.turn.logprobs,
         compact_threshold=run.turn.compact_threshold,
     )
 

@@ -13,7 +13,7 @@ from openai.types.responses.response import Conversation
 from agent_kernel.errors import ConfigurationError, InvalidRequest
 from agent_kernel.models.base import Model, PassesItems, check_request
 from agent_kernel.models.catalogue import Models
-from agent_kernel.models.conversation import is_passed
+from agent_kernel.models.conversation import unread
 from agent_kernel.policy.rules import Policy
 from agent_kernel.protocol import ids
 from agent_kernel.protocol.assembler import Assembler
@@ -50,6 +50,7 @@ from agent_kernel.tools.catalogue import catalogue
 from agent_kernel.tools.document_search.search import DocumentSearch
 from agent_kernel.tools.file_search.tool import check_stores
 from agent_kernel.tools.one_item import sources_in
+from agent_kernel.tools.passed import check_passed
 from agent_kernel.tools.web_search.access import WebAccess
 from agent_kernel.tools.web_search.offered import searchable
 
@@ -113,6 +114,8 @@ class Preparation:
 
     async def check_input(self, turn: TurnRequest, model: Model) -> None:
         """Check the new input and the settings. Raises `InvalidRequest` for what the model cannot get."""
+        if not isinstance(model, PassesItems):
+            check_passed(turn.tools, turn.model or self._models.default or "")
         await self.attachments.check(turn.input)
         check_request(model, turn.input, turn.settings)
 
@@ -173,8 +176,8 @@ class Preparation:
         assembler.citations.search(sources_in(joined))
         for line in notices:
             assembler.notice(line)
-        if unread := ", ".join(_unread(turn, model, upstream_name)):
-            assembler.notice(f"The model cannot read these items, so it does not get them: {unread}.")
+        if kinds := ", ".join(unread(conversation, model, upstream_name)):
+            assembler.notice(f"The model cannot read these items, so it does not get them: {kinds}.")
         if left_out:
             assembler.notice(f"Not available here, so not offered to the model: {', '.join(left_out)}.")
         return Turn(
@@ -374,13 +377,6 @@ def _asked_skills(turn: TurnRequest, *, local: bool = False) -> dict[str, Any]:
     if shell is None or shell.params is None or (shell.kind == "local") is not local:
         return {"given": None, "where": ""}
     return {"given": shell.params.get("skills"), "where": f"{shell.where}.skills"}
-
-
-def _unread(turn: TurnRequest, model: Model, upstream_name: str) -> list[str]:
-    """Return the types of the request's items that the model cannot read."""
-    if isinstance(model, PassesItems) and model.passes_items(upstream_name):
-        return []
-    return sorted({item["type"] for item in turn.input if is_passed(item)})
 
 
 def _place(conversation: Sequence[Json], turn: TurnRequest) -> int:

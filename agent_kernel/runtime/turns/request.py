@@ -36,6 +36,7 @@ _SETTINGS = (
     "text",
     "tool_choice",
     "parallel_tool_calls",
+    "top_logprobs",
     *PASSED_ON,
 )
 
@@ -85,6 +86,11 @@ class TurnRequest:
     def encrypted_reasoning(self) -> bool:
         """Whether the client asked for encrypted reasoning, to send it back later."""
         return "reasoning.encrypted_content" in self.include
+
+    @property
+    def logprobs(self) -> bool:
+        """Whether the client asked for the log probabilities of the answer's tokens."""
+        return "message.output_text.logprobs" in self.include or bool(self.settings.get("top_logprobs"))
 
     def tools_shown(self, container_id: str | None) -> list[Json]:
         """Return the tools as the response shows them, with `container_auto` replaced by the container.

@@ -15,6 +15,7 @@ from agent_kernel.models.base import Model
 from agent_kernel.protocol.assembler import Assembler
 from agent_kernel.protocol.broken import BrokenCall
 from agent_kernel.protocol.items import to_json
+from agent_kernel.protocol.open_items import made_upstream
 from agent_kernel.runtime.approvals.approvals import Approvals
 from agent_kernel.runtime.approvals.questions import TurnQuestions
 from agent_kernel.runtime.observe.tracing import UNWATCHED, Trace
@@ -125,7 +126,7 @@ class Turn:
         A call that holds its output ends late: items that the model wrote after it may be there already.
         """
         later = {id(each) for number, each in self.produced.items() if number > index}
-        if not later or one_item_of(item) is None:
+        if not later or (one_item_of(item) is None and made_upstream(item) is None):
             return len(self.conversation)
         places = (place for place, each in enumerate(self.conversation) if id(each) in later)
         return next(places, len(self.conversation))

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from agent_kernel.protocol.open_items import made_upstream
 from agent_kernel.tools.base import Namespace, Tool, ToolEntry
 from agent_kernel.tools.mcp.connection import McpFailure
 from agent_kernel.tools.mcp.drafts import LIST
@@ -79,6 +80,8 @@ def known_list(server: McpServer, items: Sequence[Json]) -> Json | None:
     """
     for item in reversed(items):
         if item.get("type") != LIST or item.get("server_label") != server.label or item.get("error"):
+            continue
+        if made_upstream(item) is not None:  # not our server's words
             continue
         names = {each.get("name") for each in _tools_in(item)}
         wanted = server.allowed.names if server.allowed is not None else None

@@ -167,3 +167,14 @@ def test_output_that_came_without_deltas() -> None:
     deltas = progress.take(Event("response.output_item.done", output_index=0, item=OUTPUT))  # type: ignore[arg-type]
     assert [delta.part for delta in deltas] == ["output"]
     assert json.loads(deltas[0].text) == {"time": "<i>12:00</i>"}
+
+
+def test_item_of_the_models_server_is_named_in_a_line() -> None:
+    made = {"upstream": {"origin": "0123", "id": "ws_1"}}
+    item = {"type": "web_search_call", "id": "ws_2", "status": "failed", "agent_kernel": made}
+    bundle = shown({**item, "action": {"type": "search", "query": "<b>tides</b>"}})
+    line = "The model's server used a tool of its own: web_search_call (failed)"
+    assert bundle.data["text/plain"] == line
+    assert "tides" in bundle.data["text/html"]
+    assert "<b>" not in bundle.data["text/html"]
+    assert "0123" not in json.dumps(bundle.data)

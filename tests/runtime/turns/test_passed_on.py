@@ -44,7 +44,7 @@ async def turn(
 
 @pytest.mark.parametrize("in_pieces", [True, False])
 @pytest.mark.parametrize(
-    "fields", [{"namespace": "charts"}, {"caller": PROGRAM}, {"caller": {"type": "direct"}}]
+    "fields", [{"namespace": "charts"}, {"caller": PROGRAM}, {"caller": {"type": "direct"}}, {"async": True}]
 )
 async def test_fields_of_a_call_travel_both_ways(
     upstream: Upstream, turn: Turn, fields: dict[str, Any], in_pieces: bool
@@ -88,6 +88,8 @@ FIELDS: dict[str, Any] = {
     "client_metadata": {"x-codex-turn-metadata": "{}"},
     "safety_identifier": "s-1",
     "service_tier": "flex",
+    "prompt_cache_options": {"ttl": "24h"},
+    "prompt_cache_retention": "24h",
 }
 
 
@@ -95,7 +97,8 @@ async def test_request_fields_reach_a_responses_upstream(upstream: Upstream, tur
     upstream.responds(message("Done"))
     response = await turn("Go.", model="responses/m", **FIELDS)
     assert has(upstream.requests[-1], FIELDS)
-    assert response.prompt_cache_key == "tenant-7"
+    shown = {name: FIELDS[name] for name in FIELDS if name != "client_metadata"}
+    assert has(to_json(response), shown)
 
 
 async def test_request_fields_stay_away_from_chat_servers(upstream: Upstream, turn: Turn) -> None:

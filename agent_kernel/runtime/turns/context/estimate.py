@@ -72,6 +72,8 @@ class ItemSizes:
 
 
 def _tokens(item: Json) -> int:
+    if item.get("type") == "image_generation_call":
+        return _PER_ITEM + _PER_IMAGE
     return _PER_ITEM + _characters(item) // CHARACTERS + _PER_IMAGE * _images(item)
 
 
