@@ -71,7 +71,13 @@ NAMES = (
     "audit",
     "approval",
     "approval_rules",
+    "after_outside",
     "hosts",
+    "web_search",
+    "web_search_url",
+    "web_search_tool",
+    "web_hosts",
+    "web_timeout",
     "timeout",
     "log",
 )

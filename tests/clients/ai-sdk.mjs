@@ -82,6 +82,19 @@ async function python() {
   return { said: [first.text, second.text, await again.text], logs };
 }
 
+async function web() {
+  const tools = { web_search: provider.tools.webSearch({}) };
+  const first = await generateText({ ...common, tools, prompt: "look up the tides" });
+  const second = streamText({ ...common, tools, prompt: "look up the moon", ...after(first) });
+  const cited = [];
+  for await (const part of second.fullStream) {
+    if (part.type === "error") throw part.error;
+    if (part.type === "source") cited.push(part.url);
+  }
+  const found = first.toolResults.map((result) => result.output.sources.length);
+  return { said: [first.text.slice(0, 19), await second.text], found, cited: cited.at(-1) };
+}
+
 const saw = {};
 for (const [name, run] of Object.entries({
   twoTurns,
@@ -90,6 +103,7 @@ for (const [name, run] of Object.entries({
   unstored: () => steps("both at once", false),
   history,
   python,
+  web,
 })) {
   saw[name] = await run().catch((error) => ({ error: `${error.stack}\n${error.responseBody ?? ""}` }));
 }

@@ -15,6 +15,7 @@ from tests import forked
 from tests.clients.node import NodeMissing, install
 from tests.clients.tap import Tap
 from tests.conftest import CHECKOUT, Missing, share_programs
+from tests.tools.web_search.served import served_web
 
 KEY = "sk-clients"
 MODEL = f"scripted/{Path(__file__).parent / 'script.yaml'}"
@@ -55,9 +56,11 @@ def server(
     """The base URL of a server that plays `script.yaml` in real sandboxes."""
     if request.param == "docker":
         request.getfixturevalue("docker_engine")
-    flags = ("--model", MODEL, "--sandbox", request.param)
-    with serving(tmp_path_factory.mktemp("server") / "data", toolbox, *flags) as url:
-        yield url
+    with served_web() as web:
+        flags = ["--model", MODEL, "--sandbox", request.param]
+        flags += ["--web-search", "searxng", "--web-search-url", web.url]
+        with serving(tmp_path_factory.mktemp("server") / "data", toolbox, *flags) as url:
+            yield url
 
 
 @pytest.fixture

@@ -27,3 +27,8 @@ async def test_ai_sdk(node: Path, tap: Tap) -> None:
     assert saw["history"] == "Hello there."
     sums = ["They add up to 208.", "They add up to 308."]
     assert saw["python"] == {"said": ["There are 6 numbers.", *sums], "logs": ["kept\n6\n", "208\n"]}
+    assert saw["web"] == {
+        "said": ["They rise 14 metres", "It is Far away ([moon](https://moon.example.org/))."],
+        "found": [2],
+        "cited": "https://moon.example.org/",
+    }

@@ -86,3 +86,11 @@ def test_code_interpreter(chat: Any) -> None:
     assert first.text == "There are 6 numbers."
     start, *rest = model.stream("sum the numbers", previous_response_id=first.response_metadata["id"])
     assert reduce(operator.add, rest, start).text == "They add up to 208."
+
+
+def test_web_search(chat: Any) -> None:
+    model = chat.bind_tools([{"type": "web_search"}])
+    first = model.invoke("look up the tides")
+    assert first.text.startswith("They rise 14 metres")
+    start, *rest = model.stream("look up the moon", previous_response_id=first.response_metadata["id"])
+    assert reduce(operator.add, rest, start).text == "It is Far away ([moon](https://moon.example.org/))."

@@ -166,6 +166,17 @@ async def test_code_interpreter_with_its_own_history(model: Any) -> None:
     assert (await run(agent, again)).final_output == "They add up to 208."
 
 
+async def test_web_search_in_two_turns(model: Any) -> None:
+    agent = agents.Agent("reader", model=model, tools=[agents.WebSearchTool()])
+    first = await run(agent, "look up the tides")
+    assert first.final_output.startswith("They rise 14 metres ([bay](http://127.0.0.1:")
+    again: Any = [*first.to_input_list(), {"role": "user", "content": "look up the moon"}]
+    second = await run(agent, again)
+    assert second.final_output == "It is Far away ([moon](https://moon.example.org/))."
+    (part,) = second.raw_responses[-1].output[-1].content
+    assert [each.url for each in part.annotations] == ["https://moon.example.org/"]
+
+
 class Editor:
     """Applies patches to files in memory, with the package's own applier."""
 
