@@ -31,6 +31,8 @@ def run(arguments: argparse.Namespace) -> int:
     settings.kernel.approval = policy = settings.approval.policy()
     settings.kernel.operator = None if settings.runtime.runtime_url else policy
     settings.kernel.secrets = settings.secrets()
+    if settings.kernel.web is None and not settings.runtime.runtime_url:
+        settings.kernel.web = bool(settings.web.web_search)
     start = jupyter_start(arguments.connection_file)
     if settings.kernel.notebook:
         file = Path(settings.kernel.notebook).expanduser().absolute()

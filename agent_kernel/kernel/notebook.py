@@ -49,7 +49,7 @@ Attach = Callable[["Notebook", "CellOutputs", str], Awaitable["Prompt"]]
 MAX_NOTES = 40
 """The number of developer messages kept for the model's next turn; older ones are dropped."""
 
-INCLUDE = ["code_interpreter_call.outputs", "file_search_call.results"]
+INCLUDE = ["code_interpreter_call.outputs", "file_search_call.results", "web_search_call.results"]
 """What responses have only on request: the outputs of code, and what searches found."""
 
 SETTLE_SECONDS = 5.0

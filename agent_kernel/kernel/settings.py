@@ -74,6 +74,7 @@ class KernelSettings(Configurable):
         max_inline_files: int
         python: bool
         apply_patch: bool
+        web: bool | None
         live: bool
         provenance: bool
         record: str
@@ -142,6 +143,12 @@ class KernelSettings(Configurable):
             False,
             help="""Offer the model `apply_patch`, which changes files in the container by diffs.""",
         ).tag(config=True, variable="AGENT_KERNEL_APPLY_PATCH")
+        web = Bool(
+            None,
+            allow_none=True,
+            help="""Offer the model `web_search`. None: if this machine has a search service,
+            `AGENT_KERNEL_WEB_SEARCH`. With a runtime elsewhere, that machine needs the service.""",
+        ).tag(config=True, variable="AGENT_KERNEL_WEB")
         live = Bool(
             True,
             help="""Show a running turn in a live widget where the front end has cells.""",

@@ -19,7 +19,7 @@ USER_MODELS = (SHELL_MODEL, PYTHON_MODEL)
 def tools_of(
     container_id: str, settings: KernelSettings, model: str | None, language: str
 ) -> list[dict[str, Any]]:
-    """Return the tools that run in the notebook's container, for a cell in this language."""
+    """Return the tools that the settings offer, for a cell in this language."""
     environment = {"type": "container_reference", "container_id": container_id}
     tools: list[dict[str, Any]] = [{"type": "shell", "environment": environment}]
     if model == PYTHON_MODEL or (settings.python and model != SHELL_MODEL):
@@ -27,4 +27,6 @@ def tools_of(
         tools.append({"type": "code_interpreter", "container": container_id, "agent_kernel": ours})
     if settings.apply_patch and model not in USER_MODELS:
         tools.append({"type": "apply_patch", "agent_kernel": {"environment": environment}})
+    if settings.web and model not in USER_MODELS:
+        tools.append({"type": "web_search"})
     return tools
