@@ -32,6 +32,7 @@ from agent_kernel.protocol.calls import (
 )
 from agent_kernel.protocol.citations import Citations
 from agent_kernel.protocol.deltas import (
+    AnnotationDelta,
     MessagePhase,
     ModelDelta,
     Notice,
@@ -255,6 +256,9 @@ class Assembler(OpenItems):
             case TextDelta(text, logprobs):
                 message, events = self._draft(MessageDraft, self.citations)
                 return events + message.write("text", text, logprobs)
+            case AnnotationDelta(annotation):
+                self.citations.give(annotation)
+                return self._draft(MessageDraft, self.citations)[1]
             case RefusalDelta(text):
                 message, events = self._draft(MessageDraft, self.citations)
                 return events + message.write("refusal", text)

@@ -6,15 +6,25 @@ import posixpath
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 from openai.types.responses.response_output_text import (
     AnnotationContainerFileCitation,
     AnnotationFileCitation,
+    AnnotationFilePath,
     AnnotationURLCitation,
 )
 
-Annotation: TypeAlias = AnnotationContainerFileCitation | AnnotationFileCitation | AnnotationURLCitation
+Annotation: TypeAlias = (
+    AnnotationContainerFileCitation | AnnotationFileCitation | AnnotationFilePath | AnnotationURLCitation
+)
+
+_TYPES: dict[str, type[Annotation]] = {
+    "container_file_citation": AnnotationContainerFileCitation,
+    "file_citation": AnnotationFileCitation,
+    "file_path": AnnotationFilePath,
+    "url_citation": AnnotationURLCitation,
+}
 
 MOST = 50
 """Maximum number of files looked up at a time for a message."""
@@ -57,6 +67,7 @@ class Citations:
         """Text of the open message part."""
         self._known: dict[str, str | None] = {}
         self._shown: dict[str, None] = {}
+        self._given: list[Annotation] = []
         self._sources: dict[str, CitedFile] = {}
         self._pages: dict[str, CitedPage] = {}
 
@@ -67,6 +78,10 @@ class Citations:
                 self._pages[_same(each.url)] = each
             else:
                 self._sources[f"[{each.label}]"] = each
+
+    def give(self, annotation: Mapping[str, Any]) -> None:
+        """Add an annotation that an upstream made in the open text. Its `type` is one of the API's."""
+        self._given.append(_TYPES[annotation["type"]].construct(**annotation))
 
     def show(self, path: str) -> None:
         """Cite a picture at the beginning of the next text that ends, unless the text names its file."""
@@ -85,12 +100,14 @@ class Citations:
         self._known.update(files)
 
     def annotations(self) -> list[Annotation]:
-        """Return the annotations of the open text; `start_index` and `end_index` are those of a slice.
+        """Return the annotations of the open text, an upstream's own first.
+
+        `start_index` and `end_index` are those of a slice.
 
         The `index` of a `file_citation` is the place behind the name that cites the file.
         """
         cited = self._cited() if self._sources and "[" in self.text else []
-        return [*self._files(), *cited, *(self._linked() if self._pages else ())]
+        return [*self._given, *self._files(), *cited, *(self._linked() if self._pages else ())]
 
     def _linked(self) -> list[AnnotationURLCitation]:
         """Return the links to pages that were found or read; others are the model's own."""
@@ -146,6 +163,7 @@ class Citations:
             self._shown.clear()
         self.text = ""
         self._known.clear()
+        self._given.clear()
 
 
 def _same(url: str) -> str:

@@ -45,6 +45,13 @@ class TextDelta:
 
 
 @dataclass(frozen=True, slots=True)
+class AnnotationDelta:
+    """A citation that the upstream made in the open text; places count from the beginning of that text."""
+
+    annotation: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
 class RefusalDelta:
     """A piece of a refusal."""
 
@@ -119,6 +126,7 @@ ModelDelta = (
     | ReasoningOpaque
     | Compaction
     | TextDelta
+    | AnnotationDelta
     | RefusalDelta
     | MessagePhase
     | CallDelta

@@ -6,6 +6,7 @@ from enum import Enum, auto
 
 from agent_kernel.protocol.calls import CallDelta, CallDone, RejectedCall
 from agent_kernel.protocol.deltas import (
+    AnnotationDelta,
     ItemBreak,
     MessagePhase,
     ModelDelta,
@@ -41,6 +42,7 @@ _MODEL_SPEAKS: dict[type[ModelDelta] | Act, State] = {
     ReasoningDelta: State.REASONING,
     ReasoningOpaque: State.REASONING,
     TextDelta: State.MESSAGE,
+    AnnotationDelta: State.MESSAGE,
     RefusalDelta: State.MESSAGE,
     MessagePhase: State.MESSAGE,
     CallDelta: State.CALL,

@@ -13,6 +13,7 @@ from openai.lib.streaming.responses._responses import ResponseStreamState
 from agent_kernel.errors import MalformedModelOutput
 from agent_kernel.protocol.assembler import Assembler
 from agent_kernel.protocol.deltas import (
+    AnnotationDelta,
     ItemBreak,
     MessagePhase,
     ModelDelta,
@@ -45,6 +46,7 @@ wild_delta: st.SearchStrategy[ModelDelta] = st.one_of(
     st.builds(ReasoningOpaque, text),
     st.builds(TextDelta, text),
     st.builds(RefusalDelta, text),
+    st.builds(AnnotationDelta, st.just({"type": "file_path", "file_id": "file_1", "index": 0})),
     st.builds(MessagePhase, st.sampled_from(["commentary", "final_answer"])),
     st.builds(shell_delta, call_id, st.integers(0, 2), text),
     st.builds(shell_done, call_id, st.lists(text, max_size=3).map(tuple)),

@@ -356,6 +356,7 @@ _HANDLERS: dict[str, Handler] = {
     "response.reasoning_summary_part.done": _spoken(Spoken.thought_done),
     "response.output_text.delta": _spoken(Spoken.text),
     "response.output_text.done": _spoken(Spoken.text_done),
+    "response.output_text.annotation.added": _spoken(Spoken.annotation),
     "response.content_part.done": _spoken(Spoken.part_done),
     "response.refusal.delta": _spoken(Spoken.refusal),
     "response.refusal.done": _spoken(Spoken.text_done),

@@ -128,6 +128,33 @@ async def test_item_streams_with_its_events(upstream: Upstream, runtime: LocalRu
     assert to_json(fold(events))["output"][0] == item
 
 
+async def test_citations_of_the_upstream_are_kept(
+    upstream: Upstream, runtime: LocalRuntime, turn: Turn
+) -> None:
+    cited = {
+        "type": "url_citation",
+        "url": "https://a.example",
+        "title": "A",
+        "start_index": 0,
+        "end_index": 4,
+    }
+    content = [{"type": "output_text", "text": "Done", "annotations": [cited]}]
+    upstream.sends(
+        {"type": "response.output_item.done", "output_index": 0, "item": {**MESSAGE, "content": content}}
+    )
+    first = await turn("Go.", model="responses/m")
+    stored = await runtime.retrieve(first.id)
+    for each in (first, stored):
+        assert items(each)[0]["content"][0]["annotations"] == [cited]
+    async with aclosing(runtime.respond({"input": "Go.", "model": "responses/m"})) as given:
+        upstream.sends(
+            {"type": "response.output_item.done", "output_index": 0, "item": {**MESSAGE, "content": content}}
+        )
+        events = [to_json(event) async for event in given]
+    (added,) = [each for each in events if each["type"] == "response.output_text.annotation.added"]
+    assert added["annotation"] == cited
+
+
 async def test_items_are_stored_and_listed(upstream: Upstream, runtime: LocalRuntime, turn: Turn) -> None:
     upstream.sends(*played(*FINISHED))
     first = await turn("Go.", model="responses/m", include=WHOLE)

@@ -22,9 +22,9 @@ def package(parts: Mapping[str, str]) -> bytes:
 def pdf(text: str, *unseen: str) -> bytes:
     """Return a PDF with one line of text, and lines that no reader sees: white ones, and ones not painted."""
     lines = [f"BT /F1 12 Tf 72 700 Td ({text}) Tj ET"]
-    for number, each in enumerate(unseen):
+    for number, line in enumerate(unseen):
         how = "1 1 1 rg" if number % 2 == 0 else "3 Tr"
-        lines.append(f"BT {how} /F1 12 Tf 72 {680 - 20 * number} Td ({each}) Tj ET")
+        lines.append(f"BT {how} /F1 12 Tf 72 {680 - 20 * number} Td ({line}) Tj ET")
     drawn = "\n".join(lines).encode()
     objects = [
         b"<</Type/Catalog/Pages 2 0 R>>",
