@@ -57,11 +57,11 @@ class DestinationUse:
 class NetworkUse:
     """What a container's connections have used, by destination: at most 200 of them.
 
-    `omitted` counts the connections to further destinations.
+    `omitted` counts the connections to further destinations, and `sent` the bytes to all of them.
     """
 
     def __init__(self) -> None:
-        self.omitted = 0
+        self.omitted = self.sent = 0
         self._destinations: dict[tuple[str, int], DestinationUse] = {}
 
     @property
@@ -71,6 +71,7 @@ class NetworkUse:
 
     def add(self, record: ConnectionRecord) -> None:
         """Add a connection that has ended."""
+        self.sent += record.sent
         key = record.name, record.port
         if key not in self._destinations:
             if len(self._destinations) >= MAX_DESTINATIONS and not self._make_room(record):

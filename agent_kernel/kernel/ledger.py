@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from agent_kernel.errors import InvalidRequest
 
 if TYPE_CHECKING:
+    from agent_kernel.kernel.costs.compute import TurnCompute
     from agent_kernel.runtime.base import SessionEvent
 
 MOST_TURNS = 2000
@@ -31,6 +32,7 @@ class TurnRecord:
 
     `asked` is the beginning of the prompt, `again` how many turns before had the same. `context` has the
     tokens of the last model call and the size of the model's window, None if it is unknown.
+    `compute` is what it used of the container, None if no call ran.
     """
 
     cell: int
@@ -44,6 +46,7 @@ class TurnRecord:
     container_id: str | None = None
     paths: Sequence[str] = ()
     error: str | None = None
+    compute: TurnCompute | None = None
 
     def take(self, event: Any) -> None:
         """Update the record from an event of the turn."""
@@ -51,11 +54,14 @@ class TurnRecord:
             self.response_ids.append(event.response.id)
             self.model = str(event.response.model or self.model)
         elif event.type in _ENDINGS:
+            from agent_kernel.kernel.costs.compute import compute_of, sum_of
+
             usage = event.response.usage
             if usage is not None:
                 self.input_tokens += usage.input_tokens
                 self.output_tokens += usage.output_tokens
             self.context = context_of(event.response) or self.context
+            self.compute = sum_of((self.compute, compute_of(event.response)))
             if event.response.error is not None:
                 self.error = event.response.error.message
 

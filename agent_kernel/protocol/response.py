@@ -212,6 +212,11 @@ class ResponseSnapshot:
         ours = getattr(self.response, "agent_kernel", None) or {}
         self._update(agent_kernel={**ours, "network": list(used)})
 
+    def compute(self, used: Mapping[str, float]) -> None:
+        """Record in `agent_kernel.compute` what the turn's container has used."""
+        ours = getattr(self.response, "agent_kernel", None) or {}
+        self._update(agent_kernel={**ours, "compute": dict(used)})
+
     def context(self, tokens: int, window: int) -> None:
         """Record in `agent_kernel.context` how full the model's context window is, in tokens."""
         ours = getattr(self.response, "agent_kernel", None) or {}

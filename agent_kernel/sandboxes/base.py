@@ -2,8 +2,8 @@
 
 A backend makes, finds and removes sandboxes and opens duplex byte streams into each. What happens *inside*
 (commands, output, files) is boxd's protocol on that stream, spoken by `sandboxes.channel`, and therefore the
-same under every backend. Names and labels are enough to find everything again after a crash. Checkpoints and
-named volumes are optional: see `sandboxes.optional`.
+same under every backend. Names and labels are enough to find everything again after a crash. Checkpoints,
+named volumes and metering are optional: see `sandboxes.optional`.
 """
 
 from __future__ import annotations
@@ -130,6 +130,8 @@ class Capabilities:
     """Whether its sandboxes can have a `Network`: at least the proxy inside."""
     transparent_egress: bool = False
     """Whether programs that ignore the proxy variables reach names too, on the ports of the `Network`."""
+    metering: bool = False
+    """Whether it can tell what a sandbox uses; then it implements `optional.Metering`."""
     image: str = ""
     """The image of new sandboxes; empty if there are no images."""
     image_digest: str = ""

@@ -1,7 +1,7 @@
-"""The optional parts of a backend: checkpoints and named volumes.
+"""The optional parts of a backend: checkpoints, named volumes, and metering.
 
 A backend that has one implements its protocol and sets the flag of the same name in `Capabilities`. Callers
-use `snapshots_of` and `volumes_of`, which refuse a backend that lacks the part.
+use `snapshots_of` and `volumes_of`, which refuse a backend that lacks the part, and `metering_of`.
 """
 
 from __future__ import annotations
@@ -113,6 +113,30 @@ class Volumes(Protocol):
         ...
 
 
+@dataclass(frozen=True)
+class ComputeUsage:
+    """What a sandbox has used since its start, and the memory that it holds at this moment.
+
+    `cpu_seconds` are those of all its processes, ended ones included, and never become fewer.
+    """
+
+    cpu_seconds: float
+    memory_bytes: int
+    """Bytes, without cached files that the kernel would drop first."""
+
+
+@runtime_checkable
+class Metering(Protocol):
+    """Reads what sandboxes use from outside, so that nothing inside can change it."""
+
+    async def usage(self, ref: SandboxRef) -> ComputeUsage | None:
+        """Return what a sandbox has used; None if that cannot be read, for example because it has ended.
+
+        Raises `SandboxError` for an engine that fails.
+        """
+        ...
+
+
 def keeps_snapshots(backend: Backend) -> bool:
     """Return whether this backend has checkpoints."""
     return backend.capabilities().snapshots and isinstance(backend, Snapshots)
@@ -126,6 +150,11 @@ def snapshots_of(backend: Backend) -> Snapshots:
         f"{backend.name} sandboxes have no checkpoints.",
         hint="Use a backend that has them: AGENT_KERNEL_SANDBOX=docker or bubblewrap.",
     )
+
+
+def metering_of(backend: Backend) -> Metering | None:
+    """Return what meters the backend's sandboxes, None if nothing does."""
+    return backend if backend.capabilities().metering and isinstance(backend, Metering) else None
 
 
 def volumes_of(backend: Backend) -> Volumes:

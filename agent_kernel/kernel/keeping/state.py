@@ -149,11 +149,13 @@ def _record(record: TurnRecord) -> dict[str, Any]:
 
 
 def _read_record(found: Json) -> TurnRecord:
+    from agent_kernel.kernel.costs.compute import read_compute
+
     context = found["context"]
     return TurnRecord(
         int(found["cell"]), str(found["asked"]), int(found["again"]), str(found["model"]),
         [str(each) for each in found["response_ids"]], int(found["input_tokens"]),
         int(found["output_tokens"]), None if context is None else (int(context[0]), int(context[1])),
         found["container_id"] and str(found["container_id"]), tuple(str(each) for each in found["paths"]),
-        found["error"] and str(found["error"]),
+        found["error"] and str(found["error"]), read_compute(found.get("compute")),
     )  # fmt: skip

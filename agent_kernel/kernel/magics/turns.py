@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from agent_kernel.errors import AgentKernelError, InvalidRequest, NotFound
@@ -32,7 +32,7 @@ async def bash(notebook: Notebook, outputs: CellOutputs, arguments: str) -> None
 
 
 async def usage(notebook: Notebook, outputs: CellOutputs, arguments: str) -> None:
-    """Show a table of tokens and cost by cell and model, and how full the context window is."""
+    """Show a table of tokens, cost and compute by cell and model, and how full the context window is."""
     from agent_kernel.kernel.costs.prices import about, price_of
     from agent_kernel.kernel.offers.tools import USER_MODELS
     from agent_kernel.kernel.render.bundles import note, table
@@ -41,8 +41,9 @@ async def usage(notebook: Notebook, outputs: CellOutputs, arguments: str) -> Non
         raise InvalidRequest("%usage takes no arguments.", hint="It shows all cells.")
     prices = notebook.settings.prices
     records = [record for record in notebook.ledger.records if record.model not in ("", *USER_MODELS)]
+    own = _own([record for record in notebook.ledger.records if record.model in USER_MODELS])
     if not records:
-        outputs.result(note("No cell has asked a model yet."))
+        outputs.result(note(" ".join(["No cell has asked a model yet.", *own])))
         return
     costs = [
         price.of(record.input_tokens, record.output_tokens) if price is not None else None
@@ -56,11 +57,33 @@ async def usage(notebook: Notebook, outputs: CellOutputs, arguments: str) -> Non
     known = [money for money in costs if money is not None]
     total = [sum(r.input_tokens for r in records), sum(r.output_tokens for r in records)]
     rows.append(["all", "", f"{total[0]:,}", f"{total[1]:,}", _money(sum(known) if known else None)])
+    header = ["cell", "model", "tokens in", "tokens out", "cost", *_add_compute(rows, records)]
     captions = [about((record.model for record in records), prices)]
     if filled := _filled(records[-1]):
         captions.append(filled)
-    header = ["cell", "model", "tokens in", "tokens out", "cost"]
-    outputs.result(table(header, rows, " ".join(captions)).bundle())
+    outputs.result(table(header, rows, " ".join([*captions, *own])).bundle())
+
+
+def _add_compute(rows: Sequence[list[str]], records: Sequence[TurnRecord]) -> Sequence[str]:
+    """Add what each turn used, and their sum, to its row. Return the header; nothing if nothing is known."""
+    from agent_kernel.kernel.costs.compute import HEADER, TurnCompute, sum_of
+
+    used = sum_of(record.compute for record in records)
+    if used is None:
+        return ()
+    for row, compute in zip(rows, [*(record.compute for record in records), used], strict=True):
+        row += compute.cells() if compute is not None else TurnCompute().cells()
+    return HEADER
+
+
+def _own(records: Sequence[TurnRecord]) -> list[str]:
+    """Return a sentence about what the user's own commands used, if that is known."""
+    from agent_kernel.kernel.costs.compute import sum_of
+
+    used = sum_of(record.compute for record in records)
+    if used is None or used.cpu_seconds is None:
+        return []
+    return [f"Your own commands used {used.cpu_seconds:.2f} s of processor time."]
 
 
 def _filled(record: TurnRecord) -> str:

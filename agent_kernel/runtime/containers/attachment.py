@@ -9,6 +9,7 @@ from contextlib import asynccontextmanager
 from typing import Literal
 
 from agent_kernel.errors import SandboxError
+from agent_kernel.runtime.observe.compute import ComputeMeter
 from agent_kernel.runtime.progress import listener
 from agent_kernel.sandboxes.channel import Channel
 
@@ -29,7 +30,7 @@ class Attachment:
 
     `channel` leads into `sandbox`. `changing` is held while a snapshot is taken or restored. `users` counts
     the operations under way, and `turns` those of them that are turns; `put_back` how often it went back to a
-    snapshot.
+    snapshot. `meter` has what it uses, once calls have run.
     """
 
     def __init__(self, pause_after: float, on_pause: Callable[[], None]) -> None:
@@ -42,6 +43,7 @@ class Attachment:
         self.turns = 0
         self.paused = False
         self.put_back = 0
+        self.meter: ComputeMeter | None = None
         self.brought_back: Return | None = None
         self._pause_after = pause_after
         self._on_pause = on_pause

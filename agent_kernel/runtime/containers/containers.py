@@ -27,6 +27,7 @@ from agent_kernel.runtime.containers.attachment import Attachment, Return
 from agent_kernel.runtime.containers.checkpoints import Checkpoints, Kind, container_of, tenant_of
 from agent_kernel.runtime.containers.files import LocalContainerFiles
 from agent_kernel.runtime.containers.lifecycle import BackendSource, Lifecycle
+from agent_kernel.runtime.containers.metering import ContainerMetering
 from agent_kernel.runtime.containers.params import check_params
 from agent_kernel.runtime.containers.resources import shown
 from agent_kernel.runtime.containers.rows import asked_like, new_row, resource
@@ -61,6 +62,7 @@ class LocalContainers:
     def __init__(self, lifecycle: Lifecycle, rows: Rows, quota: Quota | None = None) -> None:
         self.settings = lifecycle.settings
         self.audit = lifecycle.audit.of(rows.tenant or "")
+        self.metering = ContainerMetering(lifecycle)
         self._lifecycle = lifecycle
         self._store = rows
         self._allowance = quota or Quota()

@@ -177,6 +177,13 @@ class Networks:
         use = found.broker.used()
         return destinations(use, found.broker.serving()), use.omitted
 
+    def sent(self, container_id: str) -> int:
+        """Return the bytes that a container's programs have sent in this process; open connections count."""
+        found = self._known.get(container_id)
+        if found is None:
+            return 0
+        return found.broker.used().sent + sum(each.sent for each in found.broker.serving())
+
     def take_used(self, container_id: str, response_id: str) -> Sequence[Destination]:
         """Return what the connections of a turn have used that ended so far, once."""
         found = self._known.get(container_id)

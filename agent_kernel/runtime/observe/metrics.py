@@ -23,6 +23,9 @@ COUNTERS: Mapping[str, str] = {
     "tokens_total": "Tokens, as reported by the models' servers.",
     "commands_total": "Shell commands that ended.",
     "calls_total": "Tool calls that ended.",
+    "sandbox_cpu_seconds_total": "Processor time of sandboxes, in seconds.",
+    "sandbox_memory_byte_seconds_total": "Memory that sandboxes held while calls ran, in bytes by seconds.",
+    "sandbox_sent_bytes_total": "Bytes that programs in sandboxes sent out.",
 }
 """The counters and their help texts."""
 

@@ -116,6 +116,15 @@ class TurnLoop:
         if run.container_id is not None and (used := self._containers.take_used(run.container_id, run.id)):
             run.assembler.network([shown(each) for each in used[:MOST_SHOWN]])
 
+    async def _close_meter(self, run: Turn) -> None:
+        """Put what the turn's container has used into its response, and count it."""
+        if run.container_id is None:
+            return
+        if (used := await self._containers.metering.take(run.container_id, run.id)) is not None:
+            run.assembler.compute(used.shown())
+            for name, amount in used.counts().items():
+                self._metrics.count(name, amount, backend=used.backend)
+
     async def _guarded(self, run: Turn) -> Sequence[ResponseStreamEvent]:
         """Run the steps of a turn and return its last events, even after a failure."""
         try:
@@ -126,6 +135,7 @@ class TurnLoop:
                 await self._steps(run)
             finally:
                 self._close_network(run)
+                await self._close_meter(run)
             return self._final(run)
         except Stopped:
             return self._stopped(run)

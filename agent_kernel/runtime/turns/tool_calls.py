@@ -247,7 +247,10 @@ class ToolCalls:
     async def _sandbox(self, run: Turn, call: RunningCall) -> AsyncGenerator[Channel, None]:
         if run.container_id is None:
             raise RuntimeError("The turn has no container: a tool that needs one has in_sandbox.")
-        async with self._containers.use(run.container_id, to_run=True) as channel:
+        async with (
+            self._containers.use(run.container_id, to_run=True) as channel,
+            self._containers.metering.running(run.container_id, run.id),
+        ):
             with self._containers.calling(run.container_id, call):
                 yield channel
 

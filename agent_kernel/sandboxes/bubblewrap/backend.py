@@ -53,7 +53,8 @@ from agent_kernel.sandboxes.bubblewrap.layers.store import LayerStore
 from agent_kernel.sandboxes.bubblewrap.snapshots import SnapshotFolders
 from agent_kernel.sandboxes.bubblewrap.start import SandboxStart
 from agent_kernel.sandboxes.bubblewrap.volumes import VolumeFolders
-from agent_kernel.sandboxes.optional import Snapshot, Volume
+from agent_kernel.sandboxes.near.group_usage import read_usage
+from agent_kernel.sandboxes.optional import ComputeUsage, Snapshot, Volume
 from agent_kernel.sandboxes.socket_stream import SocketStream
 from agent_kernel.sandboxes.toolbox import Toolbox
 from agent_kernel.sockets import reachable
@@ -258,7 +259,12 @@ class BubblewrapBackend:
             mounts=True,
             network=True,
             transparent_egress=True,
+            metering=cgroups.counts(controllers),
         )
+
+    async def usage(self, ref: SandboxRef) -> ComputeUsage | None:
+        """Read the counters of the sandbox's control group; see `Metering.usage`."""
+        return await asyncio.to_thread(_usage, self._folder(ref.id))
 
     async def volumes(self) -> builtins.list[Volume]:
         """See `Backend.volumes`."""
@@ -273,6 +279,13 @@ class BubblewrapBackend:
         """Let the helper process end, if there is one."""
         await asyncio.gather(*self._cleaning)
         self._entrance.close()
+
+
+def _usage(folder: Path) -> ComputeUsage | None:
+    try:
+        return read_usage(json.loads((folder / "group.json").read_text()))
+    except FileNotFoundError:  # it is removed
+        return None
 
 
 def _parts(folder: Path) -> tuple[Path, Path]:

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 ROOT = Path("/sys/fs/cgroup")
-CONTROLLERS = ("memory", "pids", "cpu")
+CONTROLLERS = ("memory", "pids", "cpu", "cpuacct")
 CPU_PERIOD = 100_000
 """Microseconds. Processor time is limited per period of this length."""
 
@@ -58,6 +58,11 @@ class Group:
 def available() -> set[str]:
     """Return the controllers for which this process may make groups."""
     return set(_parents())
+
+
+def counts(controllers: set[str]) -> bool:
+    """Return whether groups with these controllers count processor time and memory: version 2 always does."""
+    return "memory" in controllers and ("cpuacct" in controllers or (ROOT / "cgroup.controllers").exists())
 
 
 def create(name: str, limits: CgroupLimits) -> Group:

@@ -34,10 +34,12 @@ from agent_kernel.sandboxes.docker.container import (
 )
 from agent_kernel.sandboxes.docker.engine import (
     Engine,
+    answers_stats_at_once,
     ends_what_it_should_remove,
     engine_errors,
     has_image,
     limits_disk,
+    stats,
     to_the_end,
 )
 from agent_kernel.sandboxes.docker.exit_watcher import ContainerEnd
@@ -51,7 +53,8 @@ from agent_kernel.sandboxes.docker.refusals import (
 )
 from agent_kernel.sandboxes.docker.start import ContainerStart
 from agent_kernel.sandboxes.docker.start_stream import FirstStreams
-from agent_kernel.sandboxes.optional import Snapshot, Volume
+from agent_kernel.sandboxes.near.group_usage import group_of, read_usage
+from agent_kernel.sandboxes.optional import ComputeUsage, Snapshot, Volume
 
 _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,99}")
 
@@ -71,6 +74,8 @@ class DockerBackend:
         self.runtime = runtime
         self._engine = Engine()
         self._first = FirstStreams()
+        self._groups: dict[str, dict[str, str]] = {}
+        """The control groups of attached sandboxes, where this process sees them."""
         self._snapshots = docker_snapshots.SnapshotList()
         self._limits_disk = False
         self._removes_itself = True
@@ -150,6 +155,8 @@ class DockerBackend:
                 self._image_digest = str(running.get("Image") or "")
             if running is not None and status_of(running["State"]) != "running":
                 running = None
+            if running is not None and address.path is not None:
+                self._groups[ref.id] = group_of(running["State"]["Pid"], running["Id"])
             entered = await enter(address, running, end, why) if running is not None else None
             if entered is not None or running is None:
                 await self._first.drop(ref.id)  # of one that does not run, the engine's own message is best
@@ -171,6 +178,7 @@ class DockerBackend:
     async def delete(self, ref: SandboxRef) -> None:
         """Kill and remove the container, and check that nothing is left; see `Backend.delete`."""
         await self._first.drop(ref.id)
+        self._groups.pop(ref.id, None)
         name, api = container_name(ref.id), await self._engine.api()
         try:
             await self.get(ref.id)
@@ -180,6 +188,19 @@ class DockerBackend:
         await self._engine.ask(docker_removal.remove, api, name)
         if found is not None and docker_snapshots.SNAPSHOT_LABEL in (found["Config"]["Labels"] or {}):
             await self._engine.ask(docker_snapshots.clear, api)
+
+    async def usage(self, ref: SandboxRef) -> ComputeUsage | None:
+        """Read the counters of the container's control group, or ask the engine; see `Metering.usage`.
+
+        None for an engine elsewhere that would take a second to answer.
+        """
+        found = await asyncio.to_thread(read_usage, self._groups.get(ref.id, {}))
+        if found is not None:
+            return found
+        api = await self._engine.api()
+        if not answers_stats_at_once(api):
+            return None
+        return await self._engine.ask(stats, api, container_name(ref.id))
 
     async def checkpoint(
         self,
@@ -228,6 +249,7 @@ class DockerBackend:
             mounts=True,
             network=True,
             transparent_egress=True,
+            metering=True,
             survives_out_of_memory=self.runtime in (None, "runc"),
             image=self.image,
             image_digest=self._image_digest,

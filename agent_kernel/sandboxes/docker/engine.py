@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 from agent_kernel.errors import EngineUnavailable, SandboxError
 from agent_kernel.sandboxes.docker.address import Address
+from agent_kernel.sandboxes.optional import ComputeUsage
 
 if TYPE_CHECKING:
     from docker import APIClient, DockerClient
@@ -179,6 +180,26 @@ def inspect(api: APIClient, name: str) -> Mapping[str, Any] | None:
             return None
         raise
     return found
+
+
+def answers_stats_at_once(api: APIClient) -> bool:
+    """Return whether the engine reads a container's counters when it is asked (version 25 and later).
+
+    Earlier ones, and Podman, wait for their own next reading: up to a second.
+    """
+    return tuple(map(int, api.api_version.split("."))) >= (1, 44)
+
+
+def stats(api: APIClient, name: str) -> ComputeUsage | None:
+    """Return what a container has used, as the engine says; None if it does not run."""
+    found: Mapping[str, Any] = api.stats(name, stream=False, one_shot=True)
+    try:
+        cpu, memory = found["cpu_stats"]["cpu_usage"]["total_usage"], found["memory_stats"]
+        held, parts = memory["usage"], memory.get("stats") or {}
+    except KeyError:
+        return None
+    idle = parts.get("total_inactive_file", parts.get("inactive_file", 0))
+    return ComputeUsage(cpu / 1e9, max(0, held - idle))
 
 
 def has_image(api: APIClient, image: str) -> bool:

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from agent_kernel.kernel.branches.tree import Branch, KeptState, Point, Position, RanCell
+from agent_kernel.kernel.costs.compute import TurnCompute
 from agent_kernel.kernel.keeping.state import StateUnreadable, read_state, written_state
 from agent_kernel.kernel.notebook import Notebook
 from agent_kernel.kernel.preferences import Preferences
@@ -44,6 +45,7 @@ def notebook(cells: int = 3) -> Notebook:
     made.ledger.cell = cells
     made.container.params = {"memory_limit": "1g"}
     made.ledger.begin("x" * 9000, "cntr_a").response_ids.append("resp_1")
+    made.ledger.records[-1].compute = TurnCompute(1.5, 2.0, 3)
     known = {"a.csv": (HostFile(Path("/tmp/a.csv"), 7, (1, 2)), "digest")}
     made.uploaded.bring_back("cntr_a", known, ["page.csv"])
     made.recording.written = ["here:/tmp/a.yaml"]
@@ -72,6 +74,7 @@ def test_state_comes_back_as_it_was() -> None:
     assert state.cassettes == ("here:/tmp/a.yaml",)
     (record,) = state.records
     assert (len(record.asked), record.response_ids, record.container_id) == (200, ["resp_1"], "cntr_a")
+    assert record.compute == TurnCompute(1.5, 2.0, 3)
     assert read_state({}).tree.cells() == []
 
 

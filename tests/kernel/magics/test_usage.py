@@ -13,8 +13,11 @@ from typing import Any
 import pytest
 from traitlets import TraitError
 
+from agent_kernel.kernel.costs.compute import TurnCompute, compute_of
 from agent_kernel.kernel.costs.prices import Price, about, check_prices, price_of
-from agent_kernel.kernel.ledger import context_of
+from agent_kernel.kernel.ledger import TurnRecord, context_of
+from agent_kernel.kernel.magics import turns
+from agent_kernel.kernel.offers.tools import SHELL_MODEL
 from agent_kernel.kernel.settings import KernelSettings
 from tests.kernel.client import Notebook
 from tests.kernel.upstream import played
@@ -60,6 +63,52 @@ def test_usage_shows_how_full_the_window_is(start: Start, monkeypatch: pytest.Mo
 def test_context_of_any_server(given: Any, found: tuple[int, int] | None) -> None:
     assert context_of(SimpleNamespace(model_extra={"agent_kernel": given})) == found
     assert context_of(SimpleNamespace(model_extra=None)) is None
+
+
+@pytest.mark.parametrize(
+    ("given", "found"),
+    [
+        (
+            {"compute": {"cpu_seconds": 1.5, "memory_byte_seconds": 7, "bytes_out": 9}},
+            TurnCompute(1.5, 7.0, 9),
+        ),
+        ({"compute": {"bytes_out": 9}}, TurnCompute(None, None, 9)),
+        (
+            {"compute": {"cpu_seconds": -1, "memory_byte_seconds": float("nan"), "bytes_out": True}},
+            TurnCompute(),
+        ),
+        ({"compute": {"cpu_seconds": "5", "bytes_out": 10**400}}, TurnCompute()),
+        ({"compute": [1]}, None),
+        ("compute", None),
+    ],
+)
+def test_compute_of_any_server(given: Any, found: TurnCompute | None) -> None:
+    assert compute_of(SimpleNamespace(model_extra={"agent_kernel": given})) == found
+
+
+async def test_usage_shows_compute_by_cell_and_its_sum() -> None:
+    records = [
+        TurnRecord(1, model="local/x", input_tokens=5, compute=TurnCompute(1.5, 3e9, 1000)),
+        TurnRecord(2, model="local/x"),
+        TurnRecord(3, model="local/x", compute=TurnCompute(0.25, 1e9, 24)),
+        TurnRecord(4, model=SHELL_MODEL, compute=TurnCompute(0.5, 1e9, 0)),
+    ]
+    shown: list[Any] = []
+    notebook: Any = SimpleNamespace(
+        settings=SimpleNamespace(prices={}), ledger=SimpleNamespace(records=records)
+    )
+    outputs: Any = SimpleNamespace(result=shown.append)
+    await turns.usage(notebook, outputs, "")
+    text = shown[0].data["text/plain"]
+    assert "Your own commands used 0.50 s of processor time." in text
+    cells = [line.split() for line in text.splitlines()]
+    (header,) = (line for line in cells if line[:1] == ["cell"])
+    assert header[-7:] == ["CPU", "s", "memory", "GB", "s", "bytes", "out"]
+    assert [line[-3:] for line in cells if line[:1] in (["1"], ["3"], ["all"])] == [
+        ["1.50", "3.00", "1,000"],
+        ["0.25", "1.00", "24"],
+        ["1.75", "4.00", "1,024"],
+    ]
 
 
 @pytest.mark.parametrize(

@@ -205,6 +205,19 @@ async def test_open_connection_is_in_the_report(made: Made, port: int) -> None:
     assert made.networks.take_used("cntr_a", "resp_1") == ()
 
 
+async def test_bytes_of_an_open_connection_are_counted_once(made: Made, port: int) -> None:
+    assert made.networks.sent("cntr_a") == 0
+    await made.ask(port)  # sends "there"
+    program = Program(await made.egress(), "echo.internal", port)
+    reader, writer = await program.streams()
+    writer.write(b"abc")
+    assert await reader.readexactly(9) == b"hello abc"
+    assert made.networks.sent("cntr_a") == 8
+    writer.close()
+    await asyncio.gather(program.task, return_exceptions=True)
+    assert made.networks.sent("cntr_a") == 8
+
+
 @pytest.mark.parametrize(
     ("limits", "line"),
     [
