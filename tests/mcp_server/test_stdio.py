@@ -52,6 +52,7 @@ async def test_session_ends_with_its_unnamed_containers(own_environment: dict[st
     assert sandboxes(own_environment) == []
 
 
+@pytest.mark.slow
 async def test_agents_sdk_uses_the_sandbox(own_environment: dict[str, str]) -> None:
     words: Any = {"command": sys.executable, "args": WORDS, "env": own_environment}
     async with agents.mcp.MCPServerStdio(words, client_session_timeout_seconds=60) as server:

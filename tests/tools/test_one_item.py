@@ -264,17 +264,18 @@ async def test_a_responses_upstream_reads_a_call_and_its_output(
 ) -> None:
     thought = {"type": "reasoning", "id": "r", "summary": [], "encrypted_content": "x"}
     item = {"type": "function_call", "id": "f", "call_id": "c1", "name": "probe", "status": "completed"}
-    # An upstream's own call of this kind would have run there: it is not a call of ours.
+    # An upstream's own call of this kind has run there: it is kept, and is not a call of ours.
     own = {"type": "probe_call", "id": "p", "code": "echo own", "status": "completed"}
     upstream.responds(thought, own, {**item, "arguments": '{"code": "echo one"}'})
     upstream.responds()
     async with runtime_on(upstream.url, bubblewrap_backend, tmp_path) as running:
         output = await output_of(running, "go", model="responses/m", **SHOWN)
-    assert [each["type"] for each in output] == ["reasoning", "probe_call"]
+    assert [each["type"] for each in output] == ["reasoning", "probe_call", "probe_call"]
+    assert (output[1]["code"], output[1].get("outputs")) == ("echo own", None)
     *_, made, returned = upstream.requests[1]["input"]
-    assert made == {"type": "function_call", "call_id": output[1]["id"], "name": "probe",
+    assert made == {"type": "function_call", "call_id": output[2]["id"], "name": "probe",
                     "arguments": '{"code": "echo one"}'}  # fmt: skip
-    assert returned == {"type": "function_call_output", "call_id": output[1]["id"], "output": "one\n"}
+    assert returned == {"type": "function_call_output", "call_id": output[2]["id"], "output": "one\n"}
 
 
 async def test_a_foreign_item_is_checked_and_replayed_once(runtime: Make) -> None:
