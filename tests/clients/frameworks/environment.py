@@ -46,9 +46,17 @@ def _install(environment: Path, lock: Path) -> None:
             str(lock),
         ],
     ):
-        done = subprocess.run(command, capture_output=True, text=True, timeout=600)
+        done = subprocess.run(command, env=_with_index(), capture_output=True, text=True, timeout=600)
         if done.returncode:
             raise FrameworkMissing(f"{lock} cannot be installed: {(done.stdout + done.stderr)[-2000:]}")
+
+
+def _with_index() -> dict[str, str]:
+    """Return the environment in which uv takes the package index of pip's settings, if they name one."""
+    asked = [sys.executable, "-m", "pip", "config", "get", "global.index-url"]
+    found = subprocess.run(asked, capture_output=True, text=True, timeout=600).stdout.strip()
+    index = os.environ.get("PIP_INDEX_URL") or found
+    return {**({"UV_DEFAULT_INDEX": index} if index else {}), **os.environ}
 
 
 async def run(name: str, url: str, key: str, model: str, home: Path) -> dict[str, Any]:
