@@ -19,7 +19,7 @@ from tests.kernel.branches.real import cells_on, walk
 
 MANY = 10_000
 LONG, LONG_ON_DOCKER = 2000, 200
-"""Steps in a sandbox; every run takes a twentieth of them."""
+"""Steps in a sandbox; every run takes a fifth of them."""
 
 
 async def do(desk: Desk, step: Step) -> None:
@@ -70,14 +70,14 @@ async def test_random_steps_in_memory(seed: int) -> None:
 @pytest.mark.bubblewrap
 async def test_random_steps_in_a_sandbox(bubblewrap_backend: Backend, tmp_path: Path) -> None:
     async with cells_on(bubblewrap_backend, tmp_path) as cells:
-        await walk(cells, 1, LONG // 20)
+        await walk(cells, 1, LONG // 5)
 
 
 @pytest.mark.timeout(900)
 @pytest.mark.docker
 async def test_random_steps_on_docker(docker_backend: Backend, tmp_path: Path) -> None:
     async with cells_on(docker_backend, tmp_path) as cells:
-        await walk(cells, 4, LONG_ON_DOCKER // 20)
+        await walk(cells, 4, LONG_ON_DOCKER // 5)
 
 
 @pytest.mark.slow
