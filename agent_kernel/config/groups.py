@@ -63,8 +63,8 @@ class RuntimeSettings(Configurable):
     store = Unicode(
         "sqlite",
         help="""Where responses, conversations and containers are recorded: `sqlite`, a file in the data
-        folder, or `postgresql://USER:PASSWORD@HOST/DATABASE`, which needs the extra `postgres`. Uploaded
-        files stay in the data folder, and all servers of one store must run on one machine.""",
+        folder, or `postgresql://USER:PASSWORD@HOST/DATABASE`, which needs the extra `postgres`. Servers
+        on several machines can share the latter.""",
     ).tag(config=True, secret=True, variable="AGENT_KERNEL_STORE")
     skills = Unicode(
         "",

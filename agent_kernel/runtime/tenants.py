@@ -144,7 +144,14 @@ class Tenants:
             self._indexer.wake()
         if self.parts.webhooks is not None:
             self.parts.webhooks.start(self.parts.store.rows)
-        await self.parts.store.coordination.serve(self._running)
+        takes_over = self.parts.restart != "leave"
+        await self.parts.store.coordination.serve(self._running, self._died if takes_over else None)
+
+    async def _died(self) -> None:
+        """Recover the turns of another process that has just ended, and index its files."""
+        await self.recovery.again()
+        if self._indexer is not None:
+            self._indexer.wake()
 
     def _running(self, response_id: str) -> Background | None:
         """Return where a background turn runs in this process, for any tenant."""

@@ -12,6 +12,7 @@ import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Literal, Protocol
 
 from agent_kernel.errors import InvalidRequest
@@ -132,6 +133,8 @@ class Capabilities:
     """Whether programs that ignore the proxy variables reach names too, on the ports of the `Network`."""
     metering: bool = False
     """Whether it can tell what a sandbox uses; then it implements `optional.Metering`."""
+    folder: Path | None = None
+    """The folder of this machine that its sandboxes live in; None: other machines may reach them too."""
     image: str = ""
     """The image of new sandboxes; empty if there are no images."""
     image_digest: str = ""

@@ -14,6 +14,8 @@ import os
 from collections import deque
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, replace
+from functools import cache
+from pathlib import Path
 
 from agent_kernel.errors import SandboxError
 from agent_kernel.sandboxes.base import Backend, SandboxRef, SandboxSpec
@@ -128,14 +130,30 @@ class WarmPool:
 
 
 def process_name() -> str:
-    """Return a name for this process that no later process with the same pid can have."""
-    return f"{os.getpid()}.{_started(os.getpid())}"
+    """Return a name for this process that no other process of any machine has."""
+    return f"{os.getpid()}.{_started(os.getpid())}.{_machine()}"
 
 
 def is_waiting(labels: Mapping[str, str]) -> bool:
-    """Return whether a sandbox with these labels may be in the pool of a living process."""
-    pid, _, started = labels.get(OWNER_LABEL, "").partition(".")
+    """Return whether a sandbox with these labels may be in the pool of a living process.
+
+    Of the processes of another machine, or of another container, nothing is known: there the lease decides.
+    """
+    pid, _, rest = labels.get(OWNER_LABEL, "").partition(".")
+    started, _, machine = rest.partition(".")
+    if machine and machine != _machine():
+        return True
     return pid.isdigit() and _started(int(pid)) == started != ""
+
+
+@cache
+def _machine() -> str:
+    """Return a name for what gives this process its pid: a machine since it was started, or a container."""
+    try:
+        boot = Path("/proc/sys/kernel/random/boot_id").read_text("ascii").strip()
+        return f"{boot}-{os.stat('/proc/self/ns/pid').st_ino}"
+    except OSError:
+        return ""
 
 
 def _started(pid: int) -> str:

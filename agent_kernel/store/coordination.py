@@ -7,7 +7,7 @@ A turn's row names the process that runs it (`ResponseRow.owner`). Ownership its
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from typing import Protocol
 
 
@@ -27,6 +27,10 @@ FindTurn = Callable[[str], LocalTurns | None]
 """Returns where a response's turn runs in this process, or None."""
 
 
+Died = Callable[[], Awaitable[None]]
+"""Called after another process has ended, in any way: its turns may be recovered."""
+
+
 class Coordination(Protocol):
     """The current process among those that share a store. No method polls."""
 
@@ -38,7 +42,7 @@ class Coordination(Protocol):
     async def join(self) -> None:
         """Register as alive until `aclose`, or until the process ends in any way.
 
-        Idempotent. Raises `OSError` if that cannot be recorded.
+        Idempotent. Raises `OSError` or `ConfigurationError` if that cannot be recorded.
         """
         ...
 
@@ -46,15 +50,23 @@ class Coordination(Protocol):
         """Return whether the process with this id has joined and not ended."""
         ...
 
-    async def serve(self, find: FindTurn) -> None:
-        """Let other processes follow and cancel the turns that `find` returns. Idempotent."""
+    async def serve(self, find: FindTurn, died: Died | None = None) -> None:
+        """Let other processes follow and cancel the turns that `find` returns. Idempotent.
+
+        With `died` this process takes over the turns of others: it is called when one has ended, where that
+        can be noticed.
+        """
+        ...
+
+    async def has_successor(self) -> bool:
+        """Return whether another process would notice the end of this one, and take over its turns."""
         ...
 
     def news(self, owner: str, response_id: str) -> AsyncGenerator[None, None]:
         """Yield once at first, then each time the journal of another process's turn has grown.
 
-        Ends with the turn, or when its process has ended. Raises `InvalidRequest` if that process cannot be
-        reached. Close the generator when done.
+        Ends with the turn, or when its process has ended. Raises `InvalidRequest` if that process is known
+        not to be reachable. Close the generator when done.
         """
         ...
 

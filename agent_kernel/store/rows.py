@@ -383,6 +383,10 @@ class Rows(
         """Return the id of this store, which never changes. It labels the sandboxes of the store."""
         ...
 
+    async def claim_sandboxes(self, place: str) -> str:
+        """Return the place of this store's sandboxes that live in a folder; the first one given stays."""
+        ...
+
     async def aclose(self) -> None:
         """Finish pending calls and release the store. Idempotent."""
         ...

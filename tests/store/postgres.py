@@ -5,6 +5,7 @@ It never runs as root: then as Debian's user `postgres`, with no group of ours. 
 
 from __future__ import annotations
 
+import contextlib
 import os
 import pwd
 import shutil
@@ -49,6 +50,13 @@ class Postgres:
         with psycopg.connect(self.url("postgres"), autocommit=True) as connection:
             connection.execute(f"CREATE DATABASE {name}")
         return self.url(name)
+
+    def crash(self) -> None:
+        """Kill a process of the server: it ends all others, forgets all locks, and recovers."""
+        with psycopg.connect(self.url("postgres"), autocommit=True) as connection:
+            os.kill(connection.info.backend_pid, signal.SIGKILL)
+            with contextlib.suppress(psycopg.OperationalError):
+                connection.execute("SELECT 1")
 
     def drop_connections(self, url: str) -> None:
         """End every connection to a database, as a restart of the server would."""

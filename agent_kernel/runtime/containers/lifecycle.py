@@ -29,6 +29,7 @@ from agent_kernel.runtime.containers.ending.deaths import Deaths
 from agent_kernel.runtime.containers.ending.expiration import Expiration
 from agent_kernel.runtime.containers.ending.expiry import ExpiryTimer
 from agent_kernel.runtime.containers.params import new_id
+from agent_kernel.runtime.containers.places import claim_place
 from agent_kernel.runtime.containers.readiness import Prepare, Readiness
 from agent_kernel.runtime.containers.removal import gone, remove_verified
 from agent_kernel.runtime.containers.resources import Resources, owner_of, with_resources
@@ -94,6 +95,7 @@ class Lifecycle:
                 source = self._source
                 backend = await source() if callable(source) else source
                 try:
+                    await claim_place(backend, self._store)
                     await sweep(backend, self._store, self.audit, keeps=self._keeps(backend))
                     await self._begin_pool(backend)
                 except BaseException:

@@ -260,6 +260,7 @@ class BubblewrapBackend:
             network=True,
             transparent_egress=True,
             metering=cgroups.counts(controllers),
+            folder=self._root.parent,
         )
 
     async def usage(self, ref: SandboxRef) -> ComputeUsage | None:

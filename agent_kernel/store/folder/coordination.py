@@ -6,7 +6,7 @@ from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from pathlib import Path
 
-from agent_kernel.store.coordination import FindTurn
+from agent_kernel.store.coordination import Died, FindTurn
 from agent_kernel.store.folder.owner import Owner
 from agent_kernel.store.folder.peers import Peers
 
@@ -32,9 +32,13 @@ class FolderCoordination:
         """See `Coordination`."""
         return self._owner.is_alive(owner)
 
-    async def serve(self, find: FindTurn) -> None:
-        """See `Coordination`."""
+    async def serve(self, find: FindTurn, died: Died | None = None) -> None:
+        """See `Coordination`. The end of a process is noticed when its turns are asked for."""
         await self._peers.start(find)
+
+    async def has_successor(self) -> bool:
+        """See `Coordination`."""
+        return False
 
     async def news(self, owner: str, response_id: str) -> AsyncGenerator[None, None]:
         """See `Coordination`."""

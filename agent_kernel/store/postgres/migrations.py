@@ -141,16 +141,39 @@ MIGRATIONS = (
         last_version BIGINT NOT NULL, versions TEXT NOT NULL, revision BIGINT NOT NULL, tenant TEXT NOT NULL
     );
     """,
+    """
+    CREATE TABLE peers (id TEXT PRIMARY KEY, serves BOOLEAN NOT NULL, joined_at TIMESTAMPTZ NOT NULL);
+    CREATE UNLOGGED TABLE runs (one BIGINT PRIMARY KEY, seen_at TIMESTAMPTZ NOT NULL);
+    CREATE TABLE blobs (id TEXT PRIMARY KEY, bytes BIGINT, begun_at TIMESTAMPTZ NOT NULL);
+    CREATE TABLE blob_parts (
+        blob_id TEXT NOT NULL REFERENCES blobs(id) ON DELETE CASCADE, number BIGINT NOT NULL,
+        content BYTEA NOT NULL, PRIMARY KEY (blob_id, number)
+    );
+    ALTER TABLE blob_parts ALTER COLUMN content SET STORAGE EXTERNAL;
+    """,
 )
 """Each brings a database from version n to n + 1. A released one never changes."""
 
 
-def migrate(connection: Connection) -> None:
-    """Bring a database to the newest version, in the current transaction.
+ALONE = 0x61676E74
+"""The number of the advisory lock for exclusive transactions, and for migrations."""
 
-    The caller keeps other processes out. Raises `ConfigurationError` for a database of a newer build.
+
+def prepare(connection: Connection) -> None:
+    """Bring a database to the newest version. Processes that start together do so once.
+
+    A role without the right to make tables can use a database that another role has prepared. Raises
+    `ConfigurationError` for a database of a newer build.
     """
-    connection.execute("CREATE TABLE IF NOT EXISTS meta (key TEXT PRIMARY KEY, value TEXT NOT NULL)")
+    with connection.transaction():
+        connection.execute("SELECT pg_advisory_xact_lock(%s)", (ALONE,))
+        _migrate(connection)
+
+
+def _migrate(connection: Connection) -> None:
+    found = connection.execute("SELECT to_regclass('meta')").fetchone()
+    if found is None or found[0] is None:
+        connection.execute("CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL)")
     found = connection.execute("SELECT value FROM meta WHERE key = 'version'").fetchone()
     version = int(found[0]) if found else 0
     if version > len(MIGRATIONS):
@@ -159,6 +182,8 @@ def migrate(connection: Connection) -> None:
             f" {len(MIGRATIONS)}).",
             hint="Update agent-kernel, or name another database in AGENT_KERNEL_STORE.",
         )
+    if version == len(MIGRATIONS):
+        return
     for script in MIGRATIONS[version:]:
         for statement in script.split(";"):
             connection.execute(statement.encode())

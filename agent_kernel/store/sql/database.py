@@ -11,7 +11,7 @@ from typing import Any, Protocol, Self, TypeVar
 
 T = TypeVar("T")
 
-Values = Sequence[str | int | float | None]
+Values = Sequence[str | int | float | bytes | None]
 
 MINE = "tenant = coalesce(?, tenant)"
 """Bound to a tenant: rows of this tenant. Bound to None: all rows."""
@@ -49,11 +49,12 @@ class Transaction(Protocol):
 class Database(Protocol):
     """Runs functions in transactions, off the event loop."""
 
-    async def do(self, work: Callable[[Transaction], T], *, alone: bool = False) -> T:
+    async def do(self, work: Callable[[Transaction], T], *, alone: bool = False, reads: bool = False) -> T:
         """Run `work` in one transaction. Cancelling the wait does not undo the work.
 
         With `alone` no other transaction of this kind runs meanwhile, in any process: what `work` reads stays
-        true until it has written. Raises `ConfigurationError` if the database cannot be used.
+        true until it has written. Work that only `reads` may overtake other work; the rest keeps its order.
+        Raises `ConfigurationError` if the database cannot be used.
         """
         ...
 
@@ -96,7 +97,7 @@ class SqlPart:
         return deleted
 
     async def _one(self, query: str, values: Values) -> Any:
-        return await self._do(lambda db: db.execute(query, values).fetchone())
+        return await self._database.do(lambda db: db.execute(query, values).fetchone(), reads=True)
 
     async def _all(self, query: str, values: Values) -> list[Any]:
-        return await self._do(lambda db: db.execute(query, values).fetchall())
+        return await self._database.do(lambda db: db.execute(query, values).fetchall(), reads=True)

@@ -39,11 +39,18 @@ class SqlRows(
 
     async def identity(self) -> str:
         """See `Rows`."""
+        return await self._kept("identity", uuid.uuid4().hex)
+
+    async def claim_sandboxes(self, place: str) -> str:
+        """See `Rows`."""
+        return await self._kept("sandboxes", place)
+
+    async def _kept(self, key: str, value: str) -> str:
+        """Return what the store keeps under a key, first the value given here."""
 
         def work(db: Transaction) -> str:
-            query = "INSERT INTO meta (key, value) VALUES ('identity', ?) ON CONFLICT DO NOTHING"
-            db.execute(query, (uuid.uuid4().hex,))
-            return str(db.execute("SELECT value FROM meta WHERE key = 'identity'").fetchone()[0])
+            db.execute("INSERT INTO meta (key, value) VALUES (?, ?) ON CONFLICT DO NOTHING", (key, value))
+            return str(db.execute("SELECT value FROM meta WHERE key = ?", (key,)).fetchone()[0])
 
         return await self._do(work)
 

@@ -38,8 +38,8 @@ class SqliteDatabase:
         """Whether the file exists."""
         return self._path.exists()
 
-    async def do(self, work: Callable[[Transaction], T], *, alone: bool = False) -> T:
-        """See `Database`."""
+    async def do(self, work: Callable[[Transaction], T], *, alone: bool = False, reads: bool = False) -> T:
+        """See `Database`. All work keeps its order."""
 
         def transaction() -> T:
             try:

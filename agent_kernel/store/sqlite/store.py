@@ -14,9 +14,17 @@ from agent_kernel.store.sqlite.documents.documents import sqlite_documents
 FILE = "store.sqlite"
 
 
+class SqliteRows(SqlRows):
+    """See `Rows`."""
+
+    async def claim_sandboxes(self, place: str) -> str:
+        """Return the place: the file and the sandboxes are in one folder, wherever it was moved to."""
+        return place
+
+
 def sqlite_rows(path: Path) -> SqlRows:
     """Return the rows in one file; it is opened on first use."""
-    return SqlRows(SqliteDatabase(path))
+    return SqliteRows(SqliteDatabase(path))
 
 
 def open_sqlite(url: str, folder: Path) -> Store:

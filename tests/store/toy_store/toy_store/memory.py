@@ -29,6 +29,7 @@ class Talk:
 @dataclass
 class Memory:
     identity: str = field(default_factory=lambda: uuid.uuid4().hex)
+    place: str | None = None
     deletions: int = 0
     responses: dict[str, tuple[str, ResponseRow]] = field(default_factory=dict)
     journals: dict[str, dict[int, str]] = field(default_factory=dict)

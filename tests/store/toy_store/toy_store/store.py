@@ -44,6 +44,10 @@ class ToyRows(ToySkills, ToyTraces):
     async def identity(self) -> str:
         return self._memory.identity
 
+    async def claim_sandboxes(self, place: str) -> str:
+        self._memory.place = self._memory.place or place
+        return self._memory.place
+
     async def aclose(self) -> None: ...
 
     # -- responses
