@@ -29,13 +29,12 @@ from agent_kernel.runtime.containers.ending.deaths import Deaths
 from agent_kernel.runtime.containers.ending.expiration import Expiration
 from agent_kernel.runtime.containers.ending.expiry import ExpiryTimer
 from agent_kernel.runtime.containers.params import new_id
-from agent_kernel.runtime.containers.places import claim_place
 from agent_kernel.runtime.containers.readiness import Prepare, Readiness
 from agent_kernel.runtime.containers.removal import gone, remove_verified
 from agent_kernel.runtime.containers.resources import Resources, owner_of, with_resources
 from agent_kernel.runtime.containers.returning import Returns
 from agent_kernel.runtime.containers.settings import ContainerOptions
-from agent_kernel.runtime.containers.sweep import LIVE, STORE_LABEL, is_busy, sweep
+from agent_kernel.runtime.containers.sweep import LIVE, STORE_LABEL, claim_place, is_busy, sweep
 from agent_kernel.runtime.network.networks import Networks
 from agent_kernel.runtime.observe.audit import AuditLog
 from agent_kernel.sandboxes.base import Backend, SandboxRef, SandboxSpec
