@@ -14,7 +14,7 @@ import pytest
 from agent_kernel.errors import AgentKernelError, ConfigurationError
 from agent_kernel.store.base import Store
 from agent_kernel.store.catalogue import open_store
-from agent_kernel.store.postgres.connecting import Address
+from agent_kernel.store.postgres.connecting import DatabaseAddress
 from agent_kernel.store.postgres.database import Membership, PostgresDatabase, _Change
 from agent_kernel.store.postgres.migrations import MIGRATIONS
 from tests.store.postgres import PASSWORD, QUOTED, Postgres
@@ -148,7 +148,7 @@ async def test_a_change_is_made_once_when_the_server_goes(
 ) -> None:
     """Its connection breaks off before the change, inside it, and after it was committed unheard."""
     url = postgres.new()
-    database = PostgresDatabase(Address(url))
+    database = PostgresDatabase(DatabaseAddress(url))
     number = "SELECT pg_backend_pid()"
     await database.do(lambda db: db.execute("CREATE TABLE told (word TEXT)"))
 
@@ -178,7 +178,7 @@ async def test_a_change_is_made_once_when_the_server_goes(
 async def _unheard_commit(url: str, work: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """Run a change whose connection is lost between its commit and the answer to it."""
     change = _Change(work, False, Membership())
-    connection = Address(url).connect()
+    connection = DatabaseAddress(url).connect()
     real = connection.execute
 
     def execute(query: Any, *values: Any) -> Any:
@@ -191,7 +191,7 @@ async def _unheard_commit(url: str, work: Any, monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setattr(connection, "execute", execute)
     with pytest.raises(psycopg.OperationalError):
         change.run(connection)
-    again = Address(url).connect()
+    again = DatabaseAddress(url).connect()
     assert change.run(again) == 1
     again.close()
 

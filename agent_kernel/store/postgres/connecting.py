@@ -27,7 +27,7 @@ LOST = (psycopg.OperationalError, psycopg.InterfaceError, OSError)
 """Errors of a connection that has ended, among others."""
 
 
-class Address:
+class DatabaseAddress:
     """Where a database is, and how. Its password never gets into a message."""
 
     def __init__(self, url: str) -> None:

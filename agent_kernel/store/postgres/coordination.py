@@ -15,16 +15,16 @@ from typing import Any
 
 from agent_kernel.errors import AgentKernelError, InvalidRequest
 from agent_kernel.store.coordination import Died, FindTurn
-from agent_kernel.store.postgres.connecting import Address
+from agent_kernel.store.postgres.connecting import DatabaseAddress
 from agent_kernel.store.postgres.database import Membership, PostgresDatabase
 from agent_kernel.store.postgres.line import Line
 from agent_kernel.store.postgres.neighbour import Neighbour
-from agent_kernel.store.postgres.peers import Peers
+from agent_kernel.store.postgres.peers import PeerTable
 
 log = logging.getLogger(__name__)
 
 
-class _Asked:
+class _PeerRequest:
     """A request of this process to another one about a turn."""
 
     def __init__(self, owner: str, words: tuple[str, ...]) -> None:
@@ -42,18 +42,18 @@ class _Asked:
 class PostgresCoordination:
     """See `Coordination`. All processes must name the same database."""
 
-    def __init__(self, address: Address, membership: Membership) -> None:
+    def __init__(self, address: DatabaseAddress, membership: Membership) -> None:
         self._id = uuid.uuid4().hex
         self._membership = membership
         self._database = PostgresDatabase(address, membership)
-        self._peers = Peers(self._database)
+        self._peers = PeerTable(self._database)
         self._line = Line(address, membership, self._heard, self._is_back)
         self._neighbour = Neighbour(
             address, self._id, lambda: self._peers.next_of(self._id), self._peers.is_alive, self._has_died
         )
         self._find: FindTurn | None = None
         self._died: Died | None = None
-        self._asked: dict[str, _Asked] = {}
+        self._asked: dict[str, _PeerRequest] = {}
         self._answering: dict[str, asyncio.Task[None]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._joined = self._closed = False
@@ -110,9 +110,9 @@ class PostgresCoordination:
             _check(asked)
 
     @contextmanager
-    def _asking(self, owner: str, what: str, response_id: str) -> Iterator[_Asked]:
+    def _asking(self, owner: str, what: str, response_id: str) -> Iterator[_PeerRequest]:
         number = uuid.uuid4().hex
-        asked = self._asked[number] = _Asked(owner, (what, number, self._id, response_id))
+        asked = self._asked[number] = _PeerRequest(owner, (what, number, self._id, response_id))
         try:
             yield asked
         finally:
@@ -120,7 +120,7 @@ class PostgresCoordination:
             if not asked.ended and not self._closed:
                 self._later(self._peers.tell(owner, "leave", number))
 
-    async def _send(self, asked: _Asked) -> None:
+    async def _send(self, asked: _PeerRequest) -> None:
         await self.join()
         await self._peers.tell(asked.owner, *asked.words)
         if not await self._peers.is_alive(asked.owner):
@@ -208,7 +208,7 @@ class PostgresCoordination:
         await self._peers.tell_all("died", self._id)
 
 
-def _check(asked: _Asked) -> None:
+def _check(asked: _PeerRequest) -> None:
     if asked.refused:
         raise InvalidRequest(
             "Another process runs this response, and it cannot be reached.",

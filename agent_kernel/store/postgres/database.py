@@ -20,7 +20,7 @@ from psycopg.errors import DeadlockDetected, SerializationFailure
 from psycopg.pq import TransactionStatus
 
 from agent_kernel.errors import ConfigurationError
-from agent_kernel.store.postgres.connecting import LOST, Address
+from agent_kernel.store.postgres.connecting import LOST, DatabaseAddress
 from agent_kernel.store.postgres.migrations import ALONE, prepare
 from agent_kernel.store.sql.database import Cursor, Transaction, Values
 
@@ -64,7 +64,7 @@ class TakenForDead(ConfigurationError):
 class PostgresDatabase:
     """See `Database`. The tables are made on first use, in the first schema of the search path."""
 
-    def __init__(self, address: Address, membership: Membership | None = None) -> None:
+    def __init__(self, address: DatabaseAddress, membership: Membership | None = None) -> None:
         self._address = address
         self._membership = membership or Membership()
         self._changes = ThreadPoolExecutor(max_workers=1, thread_name_prefix="store")

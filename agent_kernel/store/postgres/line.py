@@ -12,7 +12,7 @@ from collections.abc import Callable
 
 import psycopg
 
-from agent_kernel.store.postgres.connecting import LOST, Address
+from agent_kernel.store.postgres.connecting import LOST, DatabaseAddress
 from agent_kernel.store.postgres.database import Membership
 
 log = logging.getLogger(__name__)
@@ -39,7 +39,11 @@ class Line:
     """One process's connection. `heard` gets the words of each notification, `back` is called after a gap."""
 
     def __init__(
-        self, address: Address, membership: Membership, heard: Callable[[str], None], back: Callable[[], None]
+        self,
+        address: DatabaseAddress,
+        membership: Membership,
+        heard: Callable[[str], None],
+        back: Callable[[], None],
     ) -> None:
         self._address = address
         self._membership = membership

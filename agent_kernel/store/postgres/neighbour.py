@@ -12,7 +12,7 @@ from collections.abc import Awaitable, Callable
 
 import psycopg
 
-from agent_kernel.store.postgres.connecting import LOST, Address
+from agent_kernel.store.postgres.connecting import LOST, DatabaseAddress
 from agent_kernel.store.postgres.line import AGAIN, LOCK
 
 log = logging.getLogger(__name__)
@@ -23,7 +23,7 @@ class Neighbour:
 
     def __init__(
         self,
-        address: Address,
+        address: DatabaseAddress,
         owner: str,
         next_of: Callable[[], Awaitable[str | None]],
         is_alive: Callable[[str], Awaitable[bool]],

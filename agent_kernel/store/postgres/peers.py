@@ -22,7 +22,7 @@ FROM peers, (SELECT greatest(pg_postmaster_start_time(), seen_at) AS since FROM 
 _NEXT = "SELECT id FROM peers WHERE id <> ? ORDER BY id > ? DESC, id LIMIT 1"
 
 
-class Peers:
+class PeerTable:
     """The processes of a store, as its database knows them."""
 
     def __init__(self, database: Database) -> None:

@@ -17,7 +17,7 @@ def open_postgres(url: str, folder: Path) -> Store:
     """
     try:
         from agent_kernel.store.postgres.blobs import OlderFiles, PostgresBlobs
-        from agent_kernel.store.postgres.connecting import Address
+        from agent_kernel.store.postgres.connecting import DatabaseAddress
         from agent_kernel.store.postgres.coordination import PostgresCoordination
         from agent_kernel.store.postgres.database import Membership, PostgresDatabase
         from agent_kernel.store.postgres.documents import PostgresDocuments
@@ -26,7 +26,7 @@ def open_postgres(url: str, folder: Path) -> Store:
             "A PostgreSQL store needs psycopg.", hint='pip install "jupyter-agent-kernel[postgres]"'
         ) from error
 
-    address, membership = Address(url), Membership()
+    address, membership = DatabaseAddress(url), Membership()
     # Files have connections of their own: indexing and uploads never wait for turns, nor turns for them.
     files = PostgresDatabase(address, membership)
     return Store(
