@@ -42,6 +42,7 @@ NAMES = (
     "max_connections",
     "webhooks",
     "webhook_secret",
+    "key_webhooks",
     "webhook_hosts",
     "workers",
     "server_lease",
@@ -164,7 +165,11 @@ def runtime(settings: Settings) -> LocalRuntime:
     warm = settings.container.warm
     server = settings.server
     webhooks = configured(
-        server.webhooks, server.webhook_secret, server.webhook_hosts, settings.runtime.data_path()
+        server.webhooks,
+        server.webhook_secret,
+        server.webhook_hosts,
+        settings.runtime.data_path(),
+        server.key_webhooks,
     )
     served = local_runtime(
         settings, lease=lease, script_files=False, warm=warm, restart=restart, webhooks=webhooks

@@ -283,12 +283,18 @@ class ServerSettings(Configurable):
     ).tag(config=True)
     webhooks = Unicode(
         "",
-        help="""Addresses that are told when a background turn has ended, separated by commas. They may hold
-        secrets. Empty: none.""",
+        help="""Addresses that are told when a background turn of any key has ended, separated by commas. They
+        may hold secrets. Empty: none.""",
     ).tag(config=True, secret=True, variable="AGENT_KERNEL_WEBHOOKS")
+    key_webhooks = Unicode(
+        "",
+        help="""Addresses that are told of the turns of one key only, as JSON:
+        `{"KEY": {"urls": "https://...", "secret": "whsec_..."}}`. The secret signs what goes to them.""",
+    ).tag(config=True, secret=True, variable="AGENT_KERNEL_KEY_WEBHOOKS")
     webhook_secret = Unicode(
         "",
-        help="""Secret that signs these messages, `whsec_` and at least 24 bytes in base64.""",
+        help="""Secret that signs messages to the addresses of all keys, `whsec_` and at least 24 bytes in
+        base64.""",
     ).tag(config=True, secret=True, variable="AGENT_KERNEL_WEBHOOK_SECRET")
     webhook_hosts = Unicode(
         "",

@@ -26,9 +26,10 @@ SCRIPTED_NOTICE = """\
 **Demo mode: the answers are pre-written, the commands really run.** The scripted model answers only the \
 prompts of its script.
 
-To use a real model, set `AGENT_KERNEL_MODEL` (for example `openai/gpt-5`) and `OPENAI_API_KEY` where the \
-runtime starts, or `AGENT_KERNEL_UPSTREAM_URL` and `AGENT_KERNEL_UPSTREAM_KEY` for another endpoint. Then \
-restart the runtime."""
+To use a real model, set `AGENT_KERNEL_MODEL` where the runtime starts: to `openai/gpt-5`, with \
+`OPENAI_API_KEY`; to `anthropic/NAME`, with `ANTHROPIC_API_KEY`; or to `ollama/NAME` for a model on this \
+machine, without a key. `AGENT_KERNEL_UPSTREAM_URL` and `AGENT_KERNEL_UPSTREAM_KEY` name any other endpoint. \
+Then restart the runtime."""
 
 MOST_HOSTS = 20
 """Hosts that the line below a turn names."""

@@ -9,9 +9,13 @@ from typing import Any
 from agent_kernel.models.base import Item, Model, PassesItems
 from agent_kernel.protocol import ids
 from agent_kernel.protocol.calls import is_rejected, rejection_of
+from agent_kernel.protocol.open_items import made_upstream
 from agent_kernel.tools.arguments import is_object, valid_json
 from agent_kernel.tools.catalogue import catalogue
 from agent_kernel.tools.coverage import ITEMS
+from agent_kernel.tools.one_item import transcript_of
+
+BY_ANOTHER = "Done by a tool of the server of the model that spoke here"
 
 CUSTOM_CALL, CUSTOM_OUTPUT = "custom_tool_call", "custom_tool_call_output"
 """The items of tools that this server does not offer, but accepts from clients."""
@@ -70,8 +74,18 @@ def outputs_by_call() -> Mapping[str, str]:
     return {**catalogue().outputs, CUSTOM_CALL: CUSTOM_OUTPUT}
 
 
-def answered(items: Sequence[Item]) -> Iterator[Item]:
+def as_text(item: Item) -> Item | None:
+    """Return a message that tells what a tool of another model's server did, None if that is nothing."""
+    told = "\n".join(transcript_of(item))
+    if not told:
+        return None
+    return {"type": "message", "role": "assistant", "content": f"[{BY_ANOTHER}]\n{told}"}
+
+
+def answered(items: Sequence[Item], origin: str | None = None) -> Iterator[Item]:
     """Yield the items in a form that upstreams accept: every call has an output, and its arguments are JSON.
+
+    What the upstream `origin` made with its own tools stays as it is; of others' it gets the text.
 
     Calls without output are left out; there is one when a turn ends in the middle of a call to the client's
     tools, or after one of a tool that nobody here has. A rejected call becomes a function call and its
@@ -85,7 +99,11 @@ def answered(items: Sequence[Item]) -> Iterator[Item]:
     rejections: list[Item] = []  # outputs that wait for those of the other calls
     for item in items:
         output = output_of.get(kind(item))
-        if is_rejected(item):
+        made = made_upstream(item)
+        if made is not None and not is_passed(item):
+            told = item if origin is not None and made.get("origin") == origin else as_text(item)
+            yield from [told] if told is not None else []
+        elif is_rejected(item):
             call, rejection = _rejected(item)
             yield call
             rejections.append(rejection)

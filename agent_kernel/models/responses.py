@@ -22,6 +22,7 @@ from agent_kernel.models.responses_input import LABELS, translate, wrap
 from agent_kernel.models.server_report import ServerReport
 from agent_kernel.models.upstream import Upstream
 from agent_kernel.protocol.deltas import Compaction, ModelDelta, Notice, Usage
+from agent_kernel.protocol.open_items import made_upstream
 
 AS_FUNCTION = (
     "The model at {} gets the shell and other native tools as functions, because only OpenAI's servers are"
@@ -191,13 +192,15 @@ class ResponsesModel:
     def _body(self, request: ModelRequest, dialect: Dialect) -> dict[str, Any]:
         choice = request.settings.get("tool_choice")
         offered = Offered(request.tools, native=dialect.native_tools, choice=choice)
+        origin = self._upstream.origin(request.model)
         tools = offered.specs()
         body: dict[str, Any] = {
             "model": request.model,
             "input": translate(
                 request.input,
                 offered=offered,
-                origin=self._upstream.origin(request.model) if dialect.send_reasoning_back else None,
+                origin=origin if dialect.send_reasoning_back else None,
+                maker=origin,
                 labels=dialect.labels,
                 others=dialect.others,
             ),
@@ -240,7 +243,7 @@ class ResponsesModel:
 
 def _without_others(dialect: Dialect, request: ModelRequest) -> Dialect | None:
     """Return the dialect for an upstream that may have refused an item that it does not know."""
-    if not dialect.others or not any(is_passed(item) for item in request.input):
+    if not dialect.others or not any(is_passed(item) or made_upstream(item) for item in request.input):
         return None
     return replace(dialect, others=False)
 

@@ -18,7 +18,7 @@ from agent_kernel.models.conversation import (
     text_of,
 )
 from agent_kernel.models.offered import Offered
-from agent_kernel.protocol.open_items import made_upstream
+from agent_kernel.protocol.open_items import as_made, made_upstream
 from agent_kernel.tools.catalogue import catalogue
 
 log = logging.getLogger(__name__)
@@ -38,18 +38,26 @@ def wrap(item_id: str, origin: str, encrypted_content: str) -> str:
 
 
 def translate(
-    items: Sequence[Item], *, offered: Offered, origin: str | None, labels: bool = True, others: bool = True
+    items: Sequence[Item],
+    *,
+    offered: Offered,
+    origin: str | None,
+    maker: str | None = None,
+    labels: bool = True,
+    others: bool = True,
 ) -> list[dict[str, Any]]:
     """Translate the items for an upstream that stores nothing, without our ids.
 
     `offered` decides the form of each tool's items. `origin` names the upstream and model that get their
-    encrypted reasoning back; None: send no reasoning. `labels` False leaves out the `LABELS`, `others`
-    False the items that `is_passed` (see there). Items that no upstream understands (approvals, references)
-    are left out, and so are those before the upstream's last compaction.
+    encrypted reasoning back; None: send no reasoning. `maker` names them too: it gets back what it made with
+    its own tools, as it was. `labels` False leaves out the `LABELS`, `others` False those, and the items
+    that `is_passed` (see there). Items that no upstream understands (approvals, references) are left out, and
+    so are those before the upstream's last compaction.
     """
     kept = items if others else [item for item in items if not is_passed(item)]
-    told = _without_lone_reasoning(_since_compaction(list(answered(kept)), origin))
-    sent = [out for item in told for out in _translate(item, offered, origin)]
+    own = maker if others else None
+    told = _without_lone_reasoning(_since_compaction(list(answered(kept, own)), origin))
+    sent = [out for item in told for out in _translate(item, offered, origin, own)]
     return sent if labels else [_unlabelled(item) for item in sent]
 
 
@@ -78,7 +86,13 @@ def _since_compaction(items: list[Item], origin: str | None) -> list[Item]:
     return [*calls, *items[last:]]
 
 
-def _translate(item: Item, offered: Offered, origin: str | None) -> Iterator[dict[str, Any]]:
+def _translate(
+    item: Item, offered: Offered, origin: str | None, maker: str | None
+) -> Iterator[dict[str, Any]]:
+    made = made_upstream(item)
+    if made is not None:
+        yield as_made(item) if made.get("origin") == maker else _without_mark(item)
+        return
     match kind(item):
         case "message":
             yield _message(item)
@@ -89,17 +103,13 @@ def _translate(item: Item, offered: Offered, origin: str | None) -> Iterator[dic
         case other if catalogue().of_item(other) is not None:
             yield _of_tool(item, offered)
         case _ if is_passed(item):
-            yield _as_it_was(item, origin)
+            yield _without_mark(item)
         case other:
             log.debug("an item of type %r is not sent to the upstream", other)
 
 
-def _as_it_was(item: Item, origin: str | None) -> dict[str, Any]:
-    """Return an item without our mark; the upstream that made it gets it under its own id."""
-    made = made_upstream(item)
-    own = {name: value for name, value in item.items() if name != "agent_kernel"}
-    is_its = made is not None and made.get("origin") == origin and isinstance(made.get("id"), str)
-    return {**own, "id": made["id"]} if made is not None and is_its else own
+def _without_mark(item: Item) -> dict[str, Any]:
+    return {name: value for name, value in item.items() if name != "agent_kernel"}
 
 
 def _of_tool(item: Item, offered: Offered) -> dict[str, Any]:

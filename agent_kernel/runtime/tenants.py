@@ -97,7 +97,7 @@ class Tenant:
             self.vector_stores,
         )
         self.turns = Turns(self.preparation, loop, self.conversations, shared.recovery, self.quota)
-        self.background = Background(self.rows, loop, parts.webhooks)
+        self.background = Background(self.rows, loop, parts.webhooks, key.name)
 
 
 class Tenants:

@@ -122,11 +122,20 @@ def flat_choice(choice: Any, entries: Sequence[ToolEntry]) -> Any:
 
 
 def _flat(reference: Any, entries: Sequence[ToolEntry]) -> Iterator[Any]:
-    found = [entry for entry in entries if _is_meant(reference, entry)]
+    lone = any(_is_lone(reference, entry) for entry in entries)
+    found = [] if lone else [entry for entry in entries if _is_meant(reference, entry)]
     for entry in found:
         yield {"type": entry.tool.type, "name": entry.spec["name"]}
     if not found:
         yield reference
+
+
+def _is_lone(reference: Any, entry: ToolEntry) -> bool:
+    """Return whether a reference without a namespace names a function that is in none."""
+    if entry.namespace is not None or not isinstance(reference, Mapping) or "namespace" in reference:
+        return False
+    name = reference.get("name")
+    return name is not None and (entry.tool.type, entry.spec.get("name")) == (reference.get("type"), name)
 
 
 def _is_meant(reference: Any, entry: ToolEntry) -> bool:

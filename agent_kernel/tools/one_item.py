@@ -24,6 +24,7 @@ from typing import Any, ClassVar
 from agent_kernel.errors import InvalidRequest
 from agent_kernel.protocol.calls import is_rejected, json_key
 from agent_kernel.protocol.citations import CitedFile, CitedPage
+from agent_kernel.protocol.open_items import made_upstream
 from agent_kernel.tools.base import Tool
 from agent_kernel.tools.catalogue import catalogue
 
@@ -93,10 +94,11 @@ def one_item_of(item: Json) -> OneItemTool | None:
     return tool if isinstance(tool, OneItemTool) else None
 
 
-def expanded(items: Sequence[Json]) -> list[Json]:
+def expanded(items: Sequence[Json], *, all_of_them: bool = True) -> list[Json]:
     """Return the items with each call that holds its output as two items, and only once.
 
-    Each call has a `call_id` then, and so has its output.
+    Each call has a `call_id` then, and so has its output. Without `all_of_them`, items that an upstream made
+    with a tool of its own stay whole: it gets them back as they were.
     """
     items = _with_call_ids(items)
     if catalogue().one_item_types.isdisjoint(map(operator.methodcaller("get", "type"), items)):
@@ -105,7 +107,7 @@ def expanded(items: Sequence[Json]) -> list[Json]:
     seen: set[str] = set()
     for item in items:
         tool = one_item_of(item)
-        if tool is None:
+        if tool is None or (not all_of_them and made_upstream(item) is not None):
             found.append(item)
         elif (key := json_key(item)) not in seen:
             seen.add(key)
@@ -129,6 +131,15 @@ def _with_call_ids(items: Sequence[Json]) -> Sequence[Json]:
         elif waiting:  # an output without its call is of no use
             found.append({**item, "call_id": waiting.pop(0)["id"]})
     return found
+
+
+def transcript_of(item: Json) -> Iterator[str]:
+    """Yield the lines that tell of an item of any tool here, as in a summary. Others have none."""
+    if (whole := one_item_of(item)) is not None:
+        for part in whole.split(item):
+            yield from whole.transcript(part)
+    elif (tool := catalogue().of_item(str(item.get("type")))) is not None:
+        yield from tool.transcript(item)
 
 
 def sources_in(items: Sequence[Json]) -> Iterator[CitedFile | CitedPage]:

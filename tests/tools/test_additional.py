@@ -128,3 +128,21 @@ async def test_functions_with_one_flat_name_are_told_apart(
         output = {"type": "function_call_output", "call_id": f"c{number}", "output": "found"}
         await turn([output], model="chat/m", tools=tools, previous_response_id=made.id)
         assert f'"name": "{name}", "arguments"' in json.dumps(upstream.requests[-1]["messages"])
+
+
+async def test_tool_choice_may_name_a_tool_of_an_earlier_turn(upstream: Upstream, turn: Turn) -> None:
+    upstream.says({"content": "Ready."})
+    first = await turn([additional(CRM, FIND), HELLO], model="chat/m")
+    later = {"model": "chat/m", "previous_response_id": first.id}
+    upstream.says(call(0, "find", {}, "c1"), finish="tool_calls")
+    second = await turn("Go.", **later, tool_choice={"type": "function", "name": "find"})
+    assert upstream.requests[-1]["tool_choice"] == {"type": "function", "function": {"name": "find"}}
+    assert items(second)[0]["name"] == "find"
+    upstream.says(call(0, "crm__note", {"input": "7"}, "c2"), finish="tool_calls")
+    third = await turn("Go.", **later, tool_choice={"type": "custom", "name": "note"})
+    assert upstream.requests[-1]["tool_choice"]["function"]["name"] == "crm__note"
+    assert (items(third)[0]["namespace"], items(third)[0]["name"]) == ("crm", "note")
+    asked = len(upstream.requests)
+    with pytest.raises(InvalidRequest, match="not among the tools") as caught:
+        await turn("Go.", **later, tool_choice={"type": "function", "name": "gone"})
+    assert (caught.value.param, len(upstream.requests)) == ("tool_choice", asked)

@@ -124,10 +124,12 @@ class PassedItems:
         if why := _unbounded(fields):
             raise ValueError(why)
         shape = _SHAPES.get(kind)
-        if shape is not None:
-            fields = _shaped(kind, fields, shape)
         fields.pop("agent_kernel", None)
-        own = {"origin": self._origin} | ({"id": given} if isinstance(given, str) else {})
+        own: dict[str, Any] = {"origin": self._origin} | ({"id": given} if isinstance(given, str) else {})
+        if shape is not None:
+            made = _shaped(kind, fields, shape)
+            own |= {"added": added} if (added := [name for name in made if name not in fields]) else {}
+            fields = made
         return {**fields, "agent_kernel": {UPSTREAM: own}}
 
 

@@ -49,12 +49,13 @@ class _Live:
 
 
 class Background:
-    """The background turns of one process."""
+    """The background turns of one process for one tenant. `key` is the name of its API key."""
 
-    def __init__(self, store: Rows, loop: TurnLoop, webhooks: Webhooks | None = None) -> None:
+    def __init__(self, store: Rows, loop: TurnLoop, webhooks: Webhooks | None = None, key: str = "") -> None:
         self._store = store
         self._loop = loop
         self._webhooks = webhooks
+        self._key = key
         self._live: dict[str, _Live] = {}
 
     def __len__(self) -> int:
@@ -67,7 +68,7 @@ class Background:
         await run.approvals.claim(run.id, run.assembler)
         opening = run.assembler.queue()
         if self._webhooks is not None:  # before the turn exists: then nothing can come between
-            await self._webhooks.expect(run.id)
+            await self._webhooks.expect(run.id, self._key)
         await run.record.begin(run)
         for event in opening:
             journal.take(event)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from agent_kernel.errors import InvalidRequest
+from agent_kernel.protocol.open_items import made_upstream
 from agent_kernel.runtime.approvals.items import carried_out, is_remote, remote_call, unanswered
 from agent_kernel.runtime.turns.input_items import output_of
 from agent_kernel.store.records import ResponseRow
@@ -208,6 +209,8 @@ def container_in(items: Sequence[Json]) -> str | None:
     go on in it too.
     """
     for item in reversed(items):
+        if made_upstream(item) is not None:  # its container is the upstream's
+            continue
         tool = catalogue().of_call(item["type"])
         if tool is not None and (container_id := tool.container_of(item)) is not None:
             return container_id

@@ -115,9 +115,8 @@ def read_request(request: Json) -> TurnRequest:
         _check_environment(entry)
     environment = environment_of(tools)
     settings = {name: request[name] for name in _SETTINGS if request.get(name) is not None}
-    if "tool_choice" in settings:
-        settings["tool_choice"] = flat_choice(settings["tool_choice"], tools)
-    check_choice(settings.get("tool_choice"), tools)
+    if conversation_id is None and request.get("previous_response_id") is None:
+        settings = _with_choice(settings, request, tools)
     return TurnRequest(
         request=request,
         model=request.get("model"),
@@ -147,8 +146,19 @@ def read_request(request: Json) -> TurnRequest:
 
 
 def continued(turn: TurnRequest, earlier: Sequence[Json]) -> TurnRequest:
-    """Return the turn with the tools that earlier items of its conversation offer."""
-    return replace(turn, tools=with_additional(turn.tools, earlier, earlier=True))
+    """Return the turn with the tools that earlier items of its conversation offer.
+
+    Raises `InvalidRequest` if `tool_choice` names none of them and none of the request's own.
+    """
+    tools = with_additional(turn.tools, earlier, earlier=True)
+    return replace(turn, tools=tools, settings=_with_choice(turn.settings, turn.request, tools))
+
+
+def _with_choice(settings: Json, request: Json, tools: Sequence[ToolEntry]) -> dict[str, Any]:
+    """Return the settings with `tool_choice` in terms of `tools`. Raises `InvalidRequest` if it is none."""
+    choice = flat_choice(request.get("tool_choice"), tools)
+    check_choice(choice, tools)
+    return {**settings, **({"tool_choice": choice} if choice is not None else {})}
 
 
 def _conversation(request: Json) -> str | None:

@@ -12,7 +12,7 @@ import logging
 import os
 import random
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from urllib.parse import urlsplit
@@ -58,14 +58,31 @@ class _StatusOnly(LimitedTransport):
 
 
 @dataclass(frozen=True)
-class Endpoints:
-    """The operator's endpoints, the key that signs, and the private hosts that they may be on."""
+class HookAddress:
+    """Where events go, and the bytes that sign them.
 
-    urls: Sequence[str]
-    key: bytes
+    `key` is the name of the API key whose turns are told there; None: the turns of all keys.
+    """
+
+    url: str
+    signs: bytes
+    key: str | None = None
+
+
+@dataclass(frozen=True)
+class Endpoints:
+    """The operator's addresses, and the private hosts that they may be on."""
+
+    addresses: Sequence[HookAddress]
     hosts: AllowedHosts
     first_wait: float = FIRST_WAIT
     look: float = LOOK
+
+    def of(self, key: str | None) -> Mapping[str, HookAddress]:
+        """Return the addresses that are told of a key's turns, by URL. The key's own come before others."""
+        every = [each for each in self.addresses if each.key is None]
+        own = [each for each in self.addresses if key is not None and each.key == key]
+        return {each.url: each for each in (*every, *own)}
 
 
 class Webhooks:
@@ -87,10 +104,11 @@ class Webhooks:
             self._rows = rows
             self._task = asyncio.create_task(self._deliver(), name="webhooks")
 
-    async def expect(self, response_id: str) -> None:
-        """Write down that the end of a turn will be delivered. Raises `OSError`."""
-        owed = Owed(response_id, left={url: Attempts() for url in self._endpoints.urls})
-        await asyncio.to_thread(self._outbox.put, owed)
+    async def expect(self, response_id: str, key: str) -> None:
+        """Write down that the end of a turn of `key` will be delivered, if anywhere. Raises `OSError`."""
+        owed = Owed(response_id, key=key, left={url: Attempts() for url in self._endpoints.of(key)})
+        if owed.left:
+            await asyncio.to_thread(self._outbox.put, owed)
 
     def ended(self) -> None:
         """Take note that a turn has ended."""
@@ -144,7 +162,8 @@ class Webhooks:
     def _due(self, owed: Owed) -> float:
         """Begin the attempts of one event that are due; return the seconds until its next one."""
         wait = self._endpoints.look
-        wanted = {url: each for url, each in owed.left.items() if url in self._endpoints.urls}
+        known = self._endpoints.of(owed.key)
+        wanted = {url: each for url, each in owed.left.items() if url in known}
         if not wanted:
             self._outbox.remove(owed.response_id)
         for url, attempts in wanted.items():
@@ -222,7 +241,8 @@ class Webhooks:
     async def _send(self, owed: Owed, url: str) -> str | None:
         """Return why an event did not arrive; None if it did."""
         body = owed.body()
-        headers = signed(self._endpoints.key, owed.id, int(time.time()), body)
+        address = self._endpoints.of(owed.key)[url]
+        headers = signed(address.signs, owed.id, int(time.time()), body)
         transport = _StatusOnly(self._endpoints.hosts)
         try:
             async with (

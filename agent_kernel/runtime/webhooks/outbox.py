@@ -33,6 +33,8 @@ class Owed:
     """The event of a turn. `kind` is empty while the turn runs; times are in seconds since 1970."""
 
     response_id: str
+    key: str | None = None
+    """The name of the API key whose turn it is; None: not known, so only addresses of all keys are told."""
     id: str = field(default_factory=lambda: f"evt_{secrets.token_hex(16)}")
     begun_at: float = field(default_factory=time.time)
     kind: str = ""

@@ -25,7 +25,7 @@ export class ModelForm {
     this._result = element("p", "jp-agent-welcome-result", parent);
     this._result.setAttribute("role", "status");
     const keys = _trans.__(
-      "You cannot enter keys here, so none can end up in a notebook. The kernel reads OPENAI_API_KEY, or AGENT_KERNEL_UPSTREAM_URL and AGENT_KERNEL_UPSTREAM_KEY, from the environment in which Jupyter starts. AGENT_KERNEL_MODEL is the model of new notebooks.",
+      "You cannot enter keys here, so none can end up in a notebook. The kernel reads OPENAI_API_KEY, ANTHROPIC_API_KEY, or AGENT_KERNEL_UPSTREAM_URL and AGENT_KERNEL_UPSTREAM_KEY, from the environment in which Jupyter starts. A model on this machine needs no key: ollama/NAME, or the address of another local server. AGENT_KERNEL_MODEL is the model of new notebooks.",
     );
     element("p", "jp-agent-welcome-text", parent, keys);
   }

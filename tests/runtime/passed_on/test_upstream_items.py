@@ -11,11 +11,12 @@ import pytest
 from openai import omit
 from openai.lib.streaming.responses._responses import ResponseStreamState
 
+from agent_kernel.models.conversation import BY_ANOTHER
 from agent_kernel.protocol.fold import fold
 from agent_kernel.protocol.items import to_json
 from agent_kernel.runtime.local import LocalRuntime
 from agent_kernel.sandboxes.bubblewrap.backend import BubblewrapBackend
-from tests.runtime.played import Turn, Upstream, items, runtime_on, turns_of
+from tests.runtime.played import SHELL, Turn, Upstream, items, runtime_on, turns_of
 
 pytestmark = pytest.mark.bubblewrap
 
@@ -58,12 +59,6 @@ EVENTS = {
     "code_interpreter_call": ["in_progress", "interpreting", "completed"],
 }
 WHOLE = ["code_interpreter_call.outputs", "web_search_call.action.sources"]
-AS_THEY_WERE = [
-    "image_generation_call",
-    "program",
-    "program_output",
-    "never_heard_of",
-]
 
 
 def played(*kinds: str) -> list[dict[str, Any]]:
@@ -168,7 +163,7 @@ async def test_items_are_stored_and_listed(upstream: Upstream, runtime: LocalRun
 
 
 async def test_items_go_back_to_their_upstream(upstream: Upstream, turn: Turn) -> None:
-    upstream.sends(*played(*AS_THEY_WERE))
+    upstream.sends(*played(*FINISHED))
     first = await turn("Go.", model="responses/m")
     for how in ({"previous_response_id": first.id}, {"history": True}):
         upstream.responds(MESSAGE)
@@ -176,17 +171,62 @@ async def test_items_go_back_to_their_upstream(upstream: Upstream, turn: Turn) -
         if how.pop("history", None):
             said = [{"role": "user", "content": "Go."}, *items(first), {"role": "user", "content": "On."}]
         await turn(said, model="responses/m", **how)
-        sent = upstream.requests[-1]["input"][1 : 1 + len(AS_THEY_WERE)]
-        assert sent == [{"type": kind, **FINISHED[kind]} for kind in AS_THEY_WERE]
+        sent = upstream.requests[-1]["input"][1 : 1 + len(FINISHED)]
+        assert sent == [{"type": kind, **FINISHED[kind]} for kind in FINISHED]
 
 
-async def test_calls_with_their_output_go_back_as_functions(upstream: Upstream, turn: Turn) -> None:
-    upstream.sends(*played("mcp_list_tools", "mcp_call", "file_search_call", "web_search_call"))
+OURS = ("mcp_list_tools", "mcp_call", "file_search_call", "web_search_call", "code_interpreter_call")
+
+
+@pytest.mark.parametrize("model", ["chat/m", "responses/other", "refusing"])
+async def test_other_models_get_the_text_of_what_we_have_a_tool_for(
+    upstream: Upstream, turn: Turn, model: str
+) -> None:
+    """`refusing`: the upstream that made the items refuses them."""
+    upstream.sends(*played(*OURS))
+    first = await turn("Go.", model="responses/m")
+    if model == "chat/m":
+        upstream.says({"content": "Done"})
+    else:
+        if model == "refusing":
+            upstream.refuses(400, "Unknown item.", {})
+        upstream.responds(MESSAGE)
+    name = "responses/m" if model == "refusing" else model
+    second = to_json(await turn("On.", model=name, previous_response_id=first.id))
+    if model == "chat/m":
+        said = [each["content"] for each in upstream.requests[-1]["messages"]]
+    else:
+        said = [each["content"] for each in upstream.requests[-1]["input"]]
+        said = [each if isinstance(each, str) else each[0]["text"] for each in said]
+    assert [each.split("\n")[0] for each in said[1:5]] == [f"[{BY_ANOTHER}]"] * 4
+    assert [each.split("\n")[1] for each in said[1:5]] == [
+        "called: add of theirs ({})",
+        "searched files: tides",
+        'used the web: {"action": "search", "queries": ["tides"]}',
+        "ran code: 1",
+    ]
+    assert "3" in said[1]
+    assert ("notices" in second.get("agent_kernel", {})) == (model == "refusing")
+
+
+async def test_an_upstreams_container_is_not_the_turns(upstream: Upstream, turn: Turn) -> None:
+    upstream.sends(*played("code_interpreter_call"))
     first = await turn("Go.", model="responses/m")
     upstream.responds(MESSAGE)
+    second = await turn("On.", model="responses/m", previous_response_id=first.id, tools=[SHELL])
+    told = [each["role"] for each in upstream.requests[-1]["input"] if each["type"] == "message"]
+    assert told == ["user", "assistant", "user"], "no message says that a container was lost"
+    assert to_json(second)["tools"][0]["environment"]["container_id"] != "c"
+
+
+async def test_fields_that_were_added_do_not_go_back(upstream: Upstream, turn: Turn) -> None:
+    bare = {"type": "web_search_call", "id": "ws_up", "status": "completed", "action": SEARCH}
+    upstream.responds(bare, MESSAGE)
+    first = await turn("Go.", model="responses/m")
+    assert items(first)[0]["results"] is None
+    upstream.responds(MESSAGE)
     await turn("On.", model="responses/m", previous_response_id=first.id)
-    sent = [each["type"] for each in upstream.requests[-1]["input"][1:-2]]
-    assert sent == ["function_call", "function_call_output"] * 3
+    assert upstream.requests[-1]["input"][1] == bare
 
 
 async def test_chat_model_gets_a_notice_instead(upstream: Upstream, turn: Turn) -> None:

@@ -15,12 +15,13 @@ import pytest
 from openai import InvalidWebhookSignatureError, OpenAI
 
 from agent_kernel.errors import ConfigurationError
+from agent_kernel.keys import Key
 from agent_kernel.models.catalogue import Models
 from agent_kernel.models.retry import RetryPolicy
 from agent_kernel.runtime.local import LocalRuntime
 from agent_kernel.runtime.parts import RuntimeParts
 from agent_kernel.runtime.webhooks.configured import configured
-from agent_kernel.runtime.webhooks.delivery import Endpoints, Webhooks
+from agent_kernel.runtime.webhooks.delivery import Endpoints, HookAddress, Webhooks
 from agent_kernel.runtime.webhooks.outbox import Outbox
 from agent_kernel.runtime.webhooks.signing import key_of
 from agent_kernel.store.sqlite.store import sqlite_store
@@ -81,7 +82,8 @@ def hosts_of(*urls: str) -> AllowedHosts:
 
 
 def webhooks(folder: Path, *urls: str, hosts: AllowedHosts | None = None) -> Webhooks:
-    endpoints = Endpoints(urls, key_of(SECRET), hosts or hosts_of(*urls), first_wait=0.0, look=0.1)
+    addresses = [HookAddress(url, key_of(SECRET)) for url in urls]
+    endpoints = Endpoints(addresses, hosts or hosts_of(*urls), first_wait=0.0, look=0.1)
     return Webhooks(endpoints, Outbox(folder / "webhooks"))
 
 
@@ -110,11 +112,11 @@ def serving(upstream: Upstream, tmp_path: Path) -> Serving:
     return serving
 
 
-async def begin(runtime: LocalRuntime) -> str:
+async def begin(runtime: Any) -> str:
     """Begin a background turn and leave it."""
     async with aclosing(runtime.respond({"input": "hi", "background": True})) as events:
         async for event in events:
-            return str(event.response.id)  # type: ignore[union-attr]
+            return str(event.response.id)
     raise AssertionError
 
 
@@ -159,6 +161,53 @@ async def test_each_end_is_told_as_openai_tells_it(
     assert told == begun
     with pytest.raises(InvalidWebhookSignatureError):
         OPENAI.webhooks.unwrap(first[1].replace("completed", "failed"), first[0])
+
+
+OTHER = "whsec_" + base64.b64encode(bytes(range(1, 33))).decode()
+
+
+async def test_a_keys_address_is_told_of_its_turns_only(
+    serving: Serving, endpoint: Endpoint, upstream: Upstream, tmp_path: Path
+) -> None:
+    """`endpoint` is the operator's, for all keys; alice and bob have one each."""
+    alice, bob = Endpoint(), Endpoint()
+    async with listening(alice.serve) as one, listening(bob.serve) as two:
+        alice.url, bob.url = f"http://127.0.0.1:{one}/a", f"http://127.0.0.1:{two}/b"
+        own = {"alice": {"urls": alice.url, "secret": OTHER}, "bob": {"urls": bob.url, "secret": OTHER}}
+        hosts = ",".join(f"tcp://{each.url.split('/')[2]}" for each in (endpoint, alice, bob))
+        hooks = configured(endpoint.url, SECRET, hosts, tmp_path, json.dumps(own))
+        assert hooks is not None
+        begun: dict[str, str] = {}
+        async with serving(hooks) as runtime:
+            for name in ("alice", "bob", "carol"):
+                upstream.says({"content": "done"})
+                begun[name] = await begin(runtime.for_key(Key(name=name)))
+                await endpoint.came.get()
+            await emptied(tmp_path)
+        headers, body = await alice.came.get()
+        assert (alice.came.empty(), json.loads(body)["data"]["id"]) == (True, begun["alice"])
+        OPENAI.webhooks.verify_signature(body, headers, secret=OTHER)
+        with pytest.raises(InvalidWebhookSignatureError):
+            OPENAI.webhooks.verify_signature(body, headers, secret=SECRET)
+        _, body = await bob.came.get()
+        assert (bob.came.empty(), json.loads(body)["data"]["id"]) == (True, begun["bob"])
+
+
+async def test_without_an_address_for_its_key_nothing_is_owed(
+    serving: Serving, endpoint: Endpoint, upstream: Upstream, tmp_path: Path
+) -> None:
+    own = json.dumps({"alice": {"urls": endpoint.url, "secret": SECRET}})
+    hosts = f"tcp://{endpoint.url.split('/')[2]}"
+    hooks = configured("", "", hosts, tmp_path, own)
+    assert hooks is not None
+    async with serving(hooks) as runtime:
+        upstream.says({"content": "done"})
+        await begin(runtime.for_key(Key(name="bob")))
+        upstream.says({"content": "done"})
+        begun = await begin(runtime.for_key(Key(name="alice")))
+        _, body = await endpoint.came.get()
+        await emptied(tmp_path)
+    assert (endpoint.came.empty(), json.loads(body)["data"]["id"]) == (True, begun)
 
 
 async def test_turns_in_the_foreground_are_not_told(
@@ -301,6 +350,23 @@ def test_wrong_settings_are_refused(tmp_path: Path, urls: str, secret: str, host
     with pytest.raises(ConfigurationError, match=said) as refused:
         configured(urls, secret, hosts, tmp_path)
     assert "aGk=" not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("own", "said"),
+    [
+        ("{", "not an object of objects"),
+        ('{"a": "https://a.example/"}', "not an object of objects"),
+        ('{"a": {"urls": "", "secret": "s"}}', "'a' has no urls"),
+        ('{"a": {"urls": "https://a.example/", "secret": "hunter2"}}', "must begin with whsec_"),
+        ('{"a": {"urls": "ftp://a.example/", "secret": "' + SECRET + '"}}', "KEY_WEBHOOKS has an entry"),
+        ('{"a": {"url": "https://a.example/"}}', "'a' has 'url'"),
+    ],
+)
+def test_wrong_addresses_of_keys_are_refused(tmp_path: Path, own: str, said: str) -> None:
+    with pytest.raises(ConfigurationError, match=said) as refused:
+        configured("", "", "", tmp_path, own)
+    assert "hunter2" not in str(refused.value) + str(refused.value.hint)
 
 
 def test_no_address_means_no_webhooks(tmp_path: Path) -> None:

@@ -19,12 +19,12 @@ from agent_kernel.errors import ContextLengthExceeded, OutOfScript
 from agent_kernel.models.base import Compacts, Model, ModelRequest
 from agent_kernel.protocol import ids
 from agent_kernel.protocol.deltas import TextDelta, Usage
+from agent_kernel.protocol.open_items import made_upstream
 from agent_kernel.runtime.approvals.items import REQUEST, in_order
 from agent_kernel.runtime.turns.context.estimate import CHARACTERS, estimate, type_of
 from agent_kernel.runtime.turns.context.shortening import SUMMARY, cut, shorten
 from agent_kernel.runtime.turns.input_items import message, output_of
-from agent_kernel.tools.catalogue import catalogue
-from agent_kernel.tools.one_item import expanded
+from agent_kernel.tools.one_item import expanded, transcript_of
 from agent_kernel.tools.outside import FIELD, sources_outside
 
 Json = Mapping[str, Any]
@@ -53,7 +53,7 @@ _ASK = (
 
 def for_model(items: Sequence[Json]) -> Sequence[Json]:
     """Return the conversation as the model receives it. A call that holds its output becomes two items."""
-    return expanded(_current(items))
+    return expanded(_current(items), all_of_them=False)
 
 
 def _current(items: Sequence[Json]) -> Sequence[Json]:
@@ -61,7 +61,7 @@ def _current(items: Sequence[Json]) -> Sequence[Json]:
     if REQUEST in kinds:
         items = in_order(items)
     if not kinds.isdisjoint(OFFERS):  # models get their tools as functions
-        items = [item for item in items if item.get("type") not in OFFERS]
+        items = [item for item in items if item.get("type") not in OFFERS or made_upstream(item)]
     if COMPACTION not in kinds:
         return items
     places = [place for place, item in enumerate(items) if item.get("type") == COMPACTION]
@@ -196,5 +196,5 @@ def _lines(item: Json) -> Iterator[str]:
             content = item["content"]
             parts = [content] if isinstance(content, str) else [part.get("text") or "" for part in content]
             yield f"{item['role']}: {' '.join(parts)}"
-        case str(kind) if (tool := catalogue().of_item(kind)) is not None:
-            yield from tool.transcript(item)
+        case _:
+            yield from transcript_of(item)
