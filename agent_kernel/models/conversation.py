@@ -9,7 +9,7 @@ from typing import Any
 from agent_kernel.models.base import Item, Model, PassesItems
 from agent_kernel.protocol import ids
 from agent_kernel.protocol.calls import is_rejected, rejection_of
-from agent_kernel.protocol.open_items import made_upstream
+from agent_kernel.protocol.deltas import made_upstream
 from agent_kernel.tools.arguments import is_object, valid_json
 from agent_kernel.tools.catalogue import catalogue
 from agent_kernel.tools.coverage import ITEMS

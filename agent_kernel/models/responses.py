@@ -21,8 +21,7 @@ from agent_kernel.models.reading.whole_body import Lenient
 from agent_kernel.models.responses_input import LABELS, translate, wrap
 from agent_kernel.models.server_report import ServerReport
 from agent_kernel.models.upstream import Upstream
-from agent_kernel.protocol.deltas import Compaction, ModelDelta, Notice, Usage
-from agent_kernel.protocol.open_items import made_upstream
+from agent_kernel.protocol.deltas import Compaction, ModelDelta, Notice, Usage, made_upstream
 
 AS_FUNCTION = (
     "The model at {} gets the shell and other native tools as functions, because only OpenAI's servers are"

@@ -18,7 +18,7 @@ from agent_kernel.models.conversation import (
     text_of,
 )
 from agent_kernel.models.offered import Offered
-from agent_kernel.protocol.open_items import as_made, made_upstream
+from agent_kernel.protocol.deltas import as_made, made_upstream
 from agent_kernel.tools.catalogue import catalogue
 
 log = logging.getLogger(__name__)

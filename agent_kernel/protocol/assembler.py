@@ -49,7 +49,7 @@ from agent_kernel.protocol.deltas import (
 from agent_kernel.protocol.drafts import Draft, Events, Final, MessageDraft, ReasoningDraft, whole_item
 from agent_kernel.protocol.malformed import malformed
 from agent_kernel.protocol.open_items import OpenItems
-from agent_kernel.protocol.response import any_value, error_event, tool_usage, total_usage
+from agent_kernel.protocol.response import any_value, error_event, total_usage, totals
 from agent_kernel.protocol.states import Act, State, follow
 from agent_kernel.protocol.step_calls import HeldCall
 
@@ -204,9 +204,8 @@ class Assembler(OpenItems):
         Begins the stream first if `begin` was not called. `about`: see `error_event`.
         """
         opening = self.begin() if self._state is State.NEW else []
-        events = opening + self._settle(
-            "incomplete", "The command was stopped or not begun: the turn failed."
-        )
+        why = "The command was stopped or not begun: the turn failed."
+        events = opening + self._settle("incomplete", why)
         self._update(status="failed", error=t.ResponseError.construct(code=any_value(code), message=message))
         error = error_event(code, message, next(self._numbers), **about)
         return [*events, error, self._about(t.ResponseFailedEvent, "response.failed")]
@@ -392,7 +391,7 @@ class Assembler(OpenItems):
         self._unanswered.clear()
         self._outputs.clear()
         self._state = state
-        self._update(usage=total_usage(self._usage), **tool_usage(self.response))
+        self._update(**totals(self.response, self._usage))
         return events
 
 

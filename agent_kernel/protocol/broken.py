@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from agent_kernel.protocol.calls import CallKind, CallKinds, json_key
-from agent_kernel.protocol.open_items import made_upstream
+from agent_kernel.protocol.deltas import made_upstream
 
 Json = dict[str, Any]
 

@@ -99,12 +99,19 @@ class UpstreamItemDone:
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """Tokens of one model call."""
+    """Tokens of one model call, and what else its server counts.
+
+    `service_tier` is how it was served, `drawn` the `image_gen` and `searches` the `num_requests` of the
+    server's `tool_usage`; None: it does not say.
+    """
 
     input_tokens: int
     output_tokens: int
     cached_tokens: int = 0
     reasoning_tokens: int = 0
+    service_tier: str | None = None
+    drawn: Mapping[str, Any] | None = None
+    searches: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,3 +147,26 @@ ModelDelta = (
     | Truncated
     | Notice
 )
+
+
+UPSTREAM = "upstream"
+"""The field of an item's `agent_kernel` that says which upstream made it, and under which id."""
+
+
+def made_upstream(item: Mapping[str, Any]) -> Mapping[str, Any] | None:
+    """Return the mark of an item that an upstream made with a tool of its own, or None.
+
+    It has the upstream as `origin`, the upstream's `id` for the item, and the names of fields that were
+    `added`.
+    """
+    ours = item.get("agent_kernel")
+    found = ours.get(UPSTREAM) if isinstance(ours, Mapping) else None
+    return found if isinstance(found, Mapping) else None
+
+
+def as_made(item: Mapping[str, Any]) -> dict[str, Any]:
+    """Return an item as its upstream made it: under its own id, without our mark and what we added."""
+    made = made_upstream(item) or {}
+    without = ("agent_kernel", *(made.get("added") or ()))
+    fields = {name: value for name, value in item.items() if name not in without}
+    return {**fields, "id": made["id"]} if isinstance(made.get("id"), str) else fields

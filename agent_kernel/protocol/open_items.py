@@ -13,35 +13,13 @@ from openai import BaseModel
 
 from agent_kernel.protocol import ids
 from agent_kernel.protocol import items as t
-from agent_kernel.protocol.deltas import UpstreamEvent, UpstreamItem, UpstreamItemDone
+from agent_kernel.protocol.deltas import UpstreamEvent, UpstreamItem, UpstreamItemDone, made_upstream
 from agent_kernel.protocol.drafts import Draft, Events, Final
 from agent_kernel.protocol.states import Act, follow
 from agent_kernel.protocol.step_calls import StepCalls
 
 D = TypeVar("D", bound=Draft)
 Json = Mapping[str, Any]
-
-UPSTREAM = "upstream"
-"""The field of an item's `agent_kernel` that says which upstream made it, and under which id."""
-
-
-def made_upstream(item: Json) -> Json | None:
-    """Return the mark of an item that an upstream made with a tool of its own, or None.
-
-    It has the upstream as `origin`, the upstream's `id` for the item, and the names of fields that were
-    `added`.
-    """
-    ours = item.get("agent_kernel")
-    found = ours.get(UPSTREAM) if isinstance(ours, Mapping) else None
-    return found if isinstance(found, Mapping) else None
-
-
-def as_made(item: Json) -> dict[str, Any]:
-    """Return an item as its upstream made it: under its own id, without our mark and what we added."""
-    made = made_upstream(item) or {}
-    without = ("agent_kernel", *(made.get("added") or ()))
-    fields = {name: value for name, value in item.items() if name not in without}
-    return {**fields, "id": made["id"]} if isinstance(made.get("id"), str) else fields
 
 
 class PassedDraft(Draft):

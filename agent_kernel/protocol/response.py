@@ -7,11 +7,11 @@ from collections.abc import Mapping, Sequence
 from copy import deepcopy
 from typing import Any, TypeVar, cast
 
-from openai.types.responses.response import ToolUsageWebSearch
+from openai.types.responses.response import ToolUsage
 from openai.types.responses.response_usage import InputTokensDetails, OutputTokensDetails
 
 from agent_kernel.protocol import items as t
-from agent_kernel.protocol.deltas import Usage
+from agent_kernel.protocol.deltas import Usage, made_upstream
 from agent_kernel.protocol.drafts import Events
 from agent_kernel.protocol.items import Response
 from agent_kernel.protocol.states import Act, State, follow
@@ -50,7 +50,7 @@ _DEFAULTS: dict[str, Any] = {
 _ECHOED = ("prompt_cache_options", "prompt_cache_retention")
 """Fields that a response shows only if the request has them."""
 
-_NO_USAGE = {
+_NO_USAGE: Mapping[str, Any] = {
     "image_gen": {
         "input_tokens": 0,
         "input_tokens_details": {"image_tokens": 0, "text_tokens": 0},
@@ -60,7 +60,15 @@ _NO_USAGE = {
     },
     "web_search": {"num_requests": 0},
 }
-"""The `tool_usage` of a response. It is left out where a model's server draws: that is not known here."""
+
+
+def no_usage() -> dict[str, Any]:
+    """Return the `tool_usage` of a response that has used no tool.
+
+    It is left out where a model's server draws: nobody but that server knows it.
+    """
+    return deepcopy(dict(_NO_USAGE))
+
 
 _OBJECTS = ("reasoning", "text")
 _FUNCTION_TOOL: dict[str, Any] = {"description": None, "parameters": None, "strict": True}
@@ -84,7 +92,7 @@ def new_response(
     values = {name: _echoed(name, request.get(name)) for name in _DEFAULTS}
     values |= {name: request[name] for name in _ECHOED if request.get(name) is not None}
     if not any(tool.get("type") == "image_generation" for tool in tools):
-        values["tool_usage"] = deepcopy(_NO_USAGE)
+        values["tool_usage"] = no_usage()
     return Response.construct(
         **values,
         id=id,
@@ -128,14 +136,15 @@ def error_event(
     )
 
 
-def tool_usage(response: Response) -> dict[str, Any]:
-    """Return the `tool_usage` of a response at its end, as a field to update; empty if it does not change."""
-    known = response.tool_usage
-    actions = [getattr(item, "action", None) for item in response.output if item.type == "web_search_call"]
-    searches = sum(getattr(action, "type", None) == "search" for action in actions)
-    if known is None or not searches:  # it shows none, or zeros already
-        return {}
-    return {"tool_usage": known.model_copy(update={"web_search": ToolUsageWebSearch(num_requests=searches)})}
+def totals(response: Response, steps: Sequence[Usage]) -> dict[str, Any]:
+    """Return the fields of a response that its end adds: `usage`, and what servers say beside it."""
+    tiers = [step.service_tier for step in steps if step.service_tier is not None]
+    found: dict[str, Any] = {"usage": total_usage(steps)}
+    if tiers:
+        found["service_tier"] = tiers[-1]
+    if (tools := _tool_usage(response, steps)) is not None:
+        found["tool_usage"] = ToolUsage.construct(**tools)
+    return found
 
 
 def total_usage(steps: Sequence[Usage]) -> t.ResponseUsage:
@@ -153,6 +162,39 @@ def total_usage(steps: Sequence[Usage]) -> t.ResponseUsage:
         ),
         total_tokens=taken + given,
     )
+
+
+def _tool_usage(response: Response, steps: Sequence[Usage]) -> dict[str, Any] | None:
+    """Return the `tool_usage`, None if it is not known: the model's server draws, and does not tell."""
+    drawn = [step.drawn for step in steps if step.drawn is not None]
+    if response.tool_usage is None and not drawn:
+        return None
+    images: Any = _NO_USAGE["image_gen"]
+    for each in drawn:
+        images = _sum(images, each)
+    return {"image_gen": images, "web_search": {"num_requests": _searches(response, steps)}}
+
+
+def _searches(response: Response, steps: Sequence[Usage]) -> int:
+    """Return the searches here, and those that servers counted; theirs by their items if they did not."""
+    here = theirs = 0
+    for item in response.output:
+        if item.type == "web_search_call":
+            is_search = getattr(getattr(item, "action", None), "type", None) == "search"
+            if made_upstream({"agent_kernel": getattr(item, "agent_kernel", None)}) is None:
+                here += is_search
+            else:
+                theirs += is_search
+    counted = [step.searches for step in steps if step.searches is not None]
+    return here + (sum(counted) if counted else theirs)
+
+
+def _sum(one: Mapping[str, Any], other: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the sums of the numbers of `one` and the same in `other`, at every level."""
+    return {
+        name: _sum(value, other.get(name) or {}) if isinstance(value, Mapping) else value + other.get(name, 0)
+        for name, value in one.items()
+    }
 
 
 def any_value(value: str) -> Any:

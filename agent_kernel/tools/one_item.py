@@ -24,7 +24,7 @@ from typing import Any, ClassVar
 from agent_kernel.errors import InvalidRequest
 from agent_kernel.protocol.calls import is_rejected, json_key
 from agent_kernel.protocol.citations import CitedFile, CitedPage
-from agent_kernel.protocol.open_items import made_upstream
+from agent_kernel.protocol.deltas import made_upstream
 from agent_kernel.tools.base import Tool
 from agent_kernel.tools.catalogue import catalogue
 

@@ -26,7 +26,7 @@ from agent_kernel.kernel.render.search.call import file_search_call
 from agent_kernel.kernel.render.search.web import web_search_call
 from agent_kernel.kernel.render.shell import shell_call, shell_output
 from agent_kernel.kernel.render.stored import ITEM_MIME, MAX_STORED, Item, particulars, public
-from agent_kernel.protocol.open_items import made_upstream
+from agent_kernel.protocol.deltas import made_upstream
 
 RENDERERS: dict[str, Render] = {
     "message": message,

@@ -327,4 +327,9 @@ def _usage(given: Json) -> Usage:
         tokens(given.get("output_tokens")),
         cached_tokens=cached,
         reasoning_tokens=tokens(details.get("thinking_tokens")) if isinstance(details, Mapping) else 0,
+        service_tier=_TIERS.get(str(given.get("service_tier"))),
     )
+
+
+_TIERS = {"standard": "default", "priority": "priority"}
+"""How a request was served, in the words of the Responses API."""

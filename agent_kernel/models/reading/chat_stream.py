@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from agent_kernel.models.conversation import CallIds
 from agent_kernel.models.offered import Offered
 from agent_kernel.models.reading.finished_calls import read_calls
-from agent_kernel.models.reading.lenient import parts_of, tokens
+from agent_kernel.models.reading.lenient import parts_of, tier_of, tokens
 from agent_kernel.models.reading.log_probabilities import Logprobs, logprobs_of
 from agent_kernel.models.reading.surrogates import Halves
 from agent_kernel.models.reading.whole_body import message_of, wrapped
@@ -67,12 +67,14 @@ class ChatReader:
         self._halves = Halves()
         self._text: list[str] = []
         self._usage: Usage | None = None
+        self._tier: str | None = None
         self._sent: dict[str, set[tuple[str, str]]] = {}  # names and arguments of finished calls
 
     def read(self, chunk: Json) -> Deltas:
         """Yield the deltas of one chunk."""
         if (usage := chunk.get("usage")) is not None:
             self._usage = _usage(usage)
+        self._tier = tier_of(chunk.get("service_tier")) or self._tier
         for choice in chunk.get("choices") or ():
             if (delta := choice.get("delta")) is not None:
                 yield from self._said(delta, _logprobs(choice))
@@ -102,8 +104,8 @@ class ChatReader:
 
     def end(self) -> Deltas:
         """Yield what is known only at the end of the stream: the usage."""
-        if self._usage is not None:
-            yield self._usage
+        if self._usage is not None or self._tier is not None:
+            yield replace(self._usage or Usage(0, 0), service_tier=self._tier)
 
     def _said(self, delta: Json, logprobs: Logprobs = ()) -> Deltas:
         if self._live is None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from types import SimpleNamespace
 from typing import Any
@@ -60,6 +61,36 @@ def response_of(event: Any) -> Any:
     """Return the response in a closing event; an empty one if there is none."""
     # The package leaves the fields of events that it does not know as they are.
     return wrapped(getattr(event, "response", None)) or Lenient({})
+
+
+_TIER = re.compile("[a-z][a-z_]{0,31}")
+
+
+def tier_of(value: object) -> str | None:
+    """Return a `service_tier`, None if the value is not one."""
+    return value if isinstance(value, str) and _TIER.fullmatch(value) else None
+
+
+def drawn_of(tool_usage: Any) -> dict[str, Any] | None:
+    """Return what an upstream's `tool_usage` says of pictures, None if it says nothing."""
+    given = getattr(tool_usage, "image_gen", None)
+    if not isinstance(given, dict):
+        return None
+    found: dict[str, Any] = {name: tokens(given.get(name)) for name in _IN_ALL}
+    for name in ("input_tokens_details", "output_tokens_details"):
+        details = given.get(name)
+        if isinstance(details, dict):
+            found[name] = {kind: tokens(details.get(kind)) for kind in ("image_tokens", "text_tokens")}
+    return found
+
+
+_IN_ALL = ("input_tokens", "output_tokens", "total_tokens")
+
+
+def searches_of(tool_usage: Any) -> int | None:
+    """Return how many searches an upstream's `tool_usage` counts, None if it does not."""
+    given = getattr(tool_usage, "web_search", None)
+    return tokens(given.get("num_requests")) if isinstance(given, dict) else None
 
 
 def detail(details: Any, name: str) -> int:

@@ -9,8 +9,14 @@ from typing import Any
 from agent_kernel.errors import InvalidRequest
 from agent_kernel.models.reading.response_items import Items, Key
 from agent_kernel.protocol.calls import SERVER_LABEL
-from agent_kernel.protocol.deltas import ModelDelta, Notice, UpstreamEvent, UpstreamItem, UpstreamItemDone
-from agent_kernel.protocol.open_items import UPSTREAM
+from agent_kernel.protocol.deltas import (
+    UPSTREAM,
+    ModelDelta,
+    Notice,
+    UpstreamEvent,
+    UpstreamItem,
+    UpstreamItemDone,
+)
 from agent_kernel.protocol.validation import check, shortened
 from agent_kernel.tools.catalogue import catalogue
 

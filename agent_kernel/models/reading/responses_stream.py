@@ -11,7 +11,15 @@ from agent_kernel.errors import ModelError
 from agent_kernel.models.conversation import CallIds
 from agent_kernel.models.offered import Offered
 from agent_kernel.models.reading.finished_calls import read_calls, read_native
-from agent_kernel.models.reading.lenient import detail, native_text, response_of, typed
+from agent_kernel.models.reading.lenient import (
+    detail,
+    drawn_of,
+    native_text,
+    response_of,
+    searches_of,
+    tier_of,
+    typed,
+)
 from agent_kernel.models.reading.passed_items import PassedItems
 from agent_kernel.models.reading.reported import Reported, reported
 from agent_kernel.models.reading.response_items import Items, Key, labels_of
@@ -276,14 +284,7 @@ class ResponsesReader:
             yield from self._release()
         yield from map(self._unknown, self._unanswered.values())
         self.finished = True
-        usage = getattr(response, "usage", None)
-        if usage is not None:
-            yield Usage(
-                detail(usage, "input_tokens"),
-                detail(usage, "output_tokens"),
-                cached_tokens=detail(getattr(usage, "input_tokens_details", None), "cached_tokens"),
-                reasoning_tokens=detail(getattr(usage, "output_tokens_details", None), "reasoning_tokens"),
-            )
+        yield from _used(response)
 
     def _late(self, response: Any, *, cut_off: bool) -> Deltas:
         """Read the items of the closing event that no event before has ended, each once.
@@ -329,6 +330,21 @@ class ResponsesReader:
     def _error(self, event: Any, key: Key) -> Deltas:
         fields: dict[str, Any] = event.to_dict(warnings=False)
         raise self._failure(reported(fields if fields.get("message") else None, outer=fields))
+
+
+def _used(response: Any) -> Iterator[Usage]:
+    usage, tools = getattr(response, "usage", None), getattr(response, "tool_usage", None)
+    tier = tier_of(getattr(response, "service_tier", None))
+    if usage is not None or tools is not None or tier is not None:
+        yield Usage(
+            detail(usage, "input_tokens"),
+            detail(usage, "output_tokens"),
+            cached_tokens=detail(getattr(usage, "input_tokens_details", None), "cached_tokens"),
+            reasoning_tokens=detail(getattr(usage, "output_tokens_details", None), "reasoning_tokens"),
+            service_tier=tier,
+            drawn=drawn_of(tools),
+            searches=searches_of(tools),
+        )
 
 
 _SPOKEN = ("message", "reasoning", "compaction")

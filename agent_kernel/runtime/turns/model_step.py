@@ -21,10 +21,10 @@ from agent_kernel.protocol.deltas import (
     TextDelta,
     Truncated,
     Usage,
+    made_upstream,
 )
 from agent_kernel.protocol.drafts import Events
 from agent_kernel.protocol.items import to_json
-from agent_kernel.protocol.open_items import made_upstream
 from agent_kernel.protocol.wellformed import well_formed_delta
 from agent_kernel.runtime.containers.containers import LocalContainers
 from agent_kernel.runtime.turns.answer_length import AnswerLength

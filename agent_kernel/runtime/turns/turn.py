@@ -14,8 +14,8 @@ from openai.types.responses import ResponseOutputItemDoneEvent, ResponseStreamEv
 from agent_kernel.models.base import Model
 from agent_kernel.protocol.assembler import Assembler
 from agent_kernel.protocol.broken import BrokenCall
+from agent_kernel.protocol.deltas import made_upstream
 from agent_kernel.protocol.items import to_json
-from agent_kernel.protocol.open_items import made_upstream
 from agent_kernel.runtime.approvals.approvals import Approvals
 from agent_kernel.runtime.approvals.questions import TurnQuestions
 from agent_kernel.runtime.observe.tracing import UNWATCHED, Trace

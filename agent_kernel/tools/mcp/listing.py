@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from agent_kernel.protocol.open_items import made_upstream
+from agent_kernel.protocol.deltas import made_upstream
 from agent_kernel.tools.base import Namespace, Tool, ToolEntry
 from agent_kernel.tools.mcp.connection import McpFailure
 from agent_kernel.tools.mcp.drafts import LIST

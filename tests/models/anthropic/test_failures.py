@@ -169,7 +169,7 @@ async def test_arguments_that_are_no_object_are_rejected(
 async def test_endless_answer_ends_at_its_limit(messages: MessagesServer, model: AnthropicModel) -> None:
     messages.answers.append(Reply(stream(thinking("x" * 5000), text("y" * 5000)), hold=True))
     deltas = await said(model, max_characters=1000)
-    assert deltas[-2:] == [Truncated(MAX_STEP_TOKENS), Usage(2312, 1, 2000)]
+    assert deltas[-2:] == [Truncated(MAX_STEP_TOKENS), Usage(2312, 1, 2000, service_tier="default")]
     written = sum(len(each.text) for each in deltas if hasattr(each, "text"))
     assert 1000 < written < 1100
     assert await asyncio.to_thread(messages.left.wait, 30)

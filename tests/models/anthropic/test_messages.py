@@ -58,7 +58,8 @@ async def test_text_is_streamed_and_tokens_are_counted(
     deltas = await said(model, instructions="Be brief.")
     assert "".join(each.text for each in deltas if isinstance(each, TextDelta)) == "It is 344 \U0001f427."
     assert sum(isinstance(each, TextDelta) for each in deltas) == 2
-    assert deltas[-1] == Usage(2312, 40, cached_tokens=2000, reasoning_tokens=7)
+    counted = Usage(2312, 40, cached_tokens=2000, reasoning_tokens=7, service_tier="default")
+    assert deltas[-1] == counted
     [sent], [headers] = messages.requests, messages.headers
     assert sent["model"] == "claude-test"
     assert sent["stream"] is True

@@ -112,6 +112,37 @@ def test_odd_entries_are_left_out() -> None:
     assert logprobs_of({"token": "a"}) == ()
 
 
+async def test_what_servers_count_is_added_up(upstream: Upstream, runtime: LocalRuntime) -> None:
+    """A turn of two steps: the first calls a function that nobody has."""
+    details = {"image_tokens": 3, "text_tokens": 4}
+    drawn = {
+        "input_tokens": 7,
+        "input_tokens_details": details,
+        "output_tokens": 8,
+        "output_tokens_details": details,
+        "total_tokens": 15,
+    }
+    search = {"type": "web_search_call", "id": "ws_1", "status": "completed", "action": {"type": "search"}}
+    said = {"tool_usage": {"image_gen": drawn, "web_search": {"num_requests": 3}}, "service_tier": "flex"}
+    unknown = {"type": "function_call", "id": "fc_1", "call_id": "c1", "name": "no", "arguments": "{}"}
+    upstream.responds(search, unknown, **said)
+    upstream.responds(**{**said, "service_tier": "priority"})
+    found = await turns_of(runtime)("Hi", model="responses/m", tools=[{"type": "image_generation"}])
+    response = to_json(found)
+    assert response["service_tier"] == "priority"
+    assert response["tool_usage"]["web_search"] == {"num_requests": 6}
+    assert response["tool_usage"]["image_gen"]["total_tokens"] == 30
+    images = response["tool_usage"]["image_gen"]["output_tokens_details"]
+    assert images == {"image_tokens": 6, "text_tokens": 8}
+    odd = {"image_gen": {"total_tokens": "x", "input_tokens_details": 3}, "web_search": 1}
+    upstream.responds(tool_usage=odd, service_tier={"a": 1})
+    response = to_json(await turns_of(runtime)("Hi", model="responses/m", service_tier="flex"))
+    assert (response["service_tier"], response["tool_usage"]["web_search"]) == ("flex", {"num_requests": 0})
+    upstream.says({"content": "Hi"})
+    upstream.prepared[0] = upstream.prepared[0].replace(b'"object"', b'"service_tier": "scale", "object"')
+    assert to_json(await turns_of(runtime)("Hi", model="chat/m"))["service_tier"] == "scale"
+
+
 async def test_usage_of_tools_is_zero_or_left_out(upstream: Upstream, runtime: LocalRuntime) -> None:
     picture = {"type": "image_generation_call", "id": "ig_1", "status": "completed", "result": "aGk="}
     search = {"type": "web_search_call", "id": "ws_1", "status": "completed", "action": {"type": "search"}}

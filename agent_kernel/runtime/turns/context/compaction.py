@@ -18,8 +18,7 @@ from typing import Any
 from agent_kernel.errors import ContextLengthExceeded, OutOfScript
 from agent_kernel.models.base import Compacts, Model, ModelRequest
 from agent_kernel.protocol import ids
-from agent_kernel.protocol.deltas import TextDelta, Usage
-from agent_kernel.protocol.open_items import made_upstream
+from agent_kernel.protocol.deltas import TextDelta, Usage, made_upstream
 from agent_kernel.runtime.approvals.items import REQUEST, in_order
 from agent_kernel.runtime.turns.context.estimate import CHARACTERS, estimate, type_of
 from agent_kernel.runtime.turns.context.shortening import SUMMARY, cut, shorten
