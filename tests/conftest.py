@@ -221,8 +221,11 @@ async def docker_runsc_backend(runsc: None) -> AsyncIterator[DockerBackend]:
 
 @pytest.fixture
 async def bubblewrap_backend(tmp_path: Path, toolbox: Toolbox) -> AsyncIterator[BubblewrapBackend]:
-    """Yield a bubblewrap backend in `tmp_path`; tests delete their own sandboxes."""
-    backend = BubblewrapBackend(tmp_path, toolbox)
+    """Yield a bubblewrap backend in `tmp_path`; tests delete their own sandboxes.
+
+    These are forks of a prepared parent, as most are in a server.
+    """
+    backend = BubblewrapBackend(tmp_path, toolbox, eager=True)
     probe = await backend.probe()
     if not probe.ok:
         _missing(f"{probe.detail} {probe.hint or ''}")

@@ -11,6 +11,7 @@ from importlib.machinery import SourceFileLoader
 from importlib.util import MAGIC_NUMBER
 from pathlib import Path
 from types import CodeType
+from typing import Any
 
 from agent_kernel.sandboxes.base import WORKSPACE
 from agent_kernel.sandboxes.network import DNS_PORT, PROXY_PORT, Network, variables
@@ -81,22 +82,16 @@ exec(program)
 """
 
 
-def serve_argv(
+def serve_options(
     *,
-    python: str,
     listen: str,
     lease: float,
     disk: int | None = None,
     network: Network | None = None,
     streamed: bool = False,
-    held: int | None = None,
-) -> list[str]:
-    """Return the command of process 1. `listen` is `path:<socket>` or `fd:<inherited listening socket>`.
-
-    If `streamed`, it first reads `program` from its standard input. Otherwise it has the package as files.
-    With an inherited socket `held` it writes a byte there before anything else, and waits for one.
-    """
-    options = {
+) -> dict[str, Any]:
+    """Return what boxd is told at its start. `listen` is `path:<socket>` or `fd:<listening socket>`."""
+    return {
         "listen": listen,
         "programs": PROGRAMS,
         "streamed": streamed,
@@ -109,6 +104,24 @@ def serve_argv(
         "environment": ENVIRONMENT | (variables() | dict(network.variables) if network else {}),
         "network": network and {"proxy": PROXY_PORT, "resolver": DNS_PORT, "ports": network.ports},
     }
+
+
+def serve_argv(
+    *,
+    python: str,
+    listen: str,
+    lease: float,
+    disk: int | None = None,
+    network: Network | None = None,
+    streamed: bool = False,
+    held: int | None = None,
+) -> list[str]:
+    """Return the command of process 1. The `serve_options` are its last word.
+
+    If `streamed`, it first reads `program` from its standard input. Otherwise it has the package as files.
+    With an inherited socket `held` it writes a byte there before anything else, and waits for one.
+    """
+    options = serve_options(listen=listen, lease=lease, disk=disk, network=network, streamed=streamed)
     start = _FROM_STREAM.format(size=len(program()), seconds=PROGRAM_SECONDS) if streamed else _FROM_FILES
     if held is not None:
         start = _HELD.format(held=held) + start

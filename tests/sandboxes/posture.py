@@ -1,7 +1,7 @@
 """A look from inside at what a sandbox can see and do; `test_posture.py` holds it against docs/isolation.md.
 
 Also a program, for the classes that another user has to start: `python3 -m tests.sandboxes.posture FOLDER`
-looks into a bubblewrap sandbox and prints what it saw as JSON.
+looks into a bubblewrap sandbox, with `fork` in a fork, and prints what it saw as JSON.
 """
 
 from __future__ import annotations
@@ -208,4 +208,5 @@ class SystemPython(Toolbox):
 
 if __name__ == "__main__":
     here = Path(sys.argv[1])
-    print(json.dumps(asyncio.run(look(BubblewrapBackend(here, SystemPython(here)), "posture"))))
+    made = BubblewrapBackend(here, SystemPython(here), eager=sys.argv[2:] == ["fork"])
+    print(json.dumps(asyncio.run(look(made, "posture"))))

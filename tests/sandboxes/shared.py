@@ -65,7 +65,7 @@ def _made(kind: str, request: pytest.FixtureRequest) -> Backend:
     if kind == "bubblewrap":
         toolbox: Toolbox = request.getfixturevalue("toolbox")
         factory: pytest.TempPathFactory = request.getfixturevalue("tmp_path_factory")
-        return BubblewrapBackend(factory.mktemp("sandboxes"), toolbox)
+        return BubblewrapBackend(factory.mktemp("sandboxes"), toolbox, eager=True)
     request.getfixturevalue("docker_engine" if kind == "docker" else "runsc")
     return configured_docker(None if kind == "docker" else "runsc")
 

@@ -177,8 +177,9 @@ def lacking() -> str | None:
 
 
 @pytest.mark.bubblewrap
+@pytest.mark.parametrize("way", ["", "fork"])
 async def test_bubblewrap_as_an_ordinary_user(
-    bubblewrap_backend: Backend, open_folder: Path, missing: Missing
+    way: str, bubblewrap_backend: Backend, open_folder: Path, missing: Missing
 ) -> None:
     """Started by root, it runs as a user that owns nothing else on this machine."""
     if (lack := await asyncio.to_thread(lacking)) is not None:
@@ -187,7 +188,7 @@ async def test_bubblewrap_as_an_ordinary_user(
         subprocess.run,
         [
             *(AS_NOBODY if os.geteuid() == 0 else ()),
-            *(SYSTEM_PYTHON, "-B", "-m", "tests.sandboxes.posture", str(open_folder / "data")),
+            *(SYSTEM_PYTHON, "-B", "-m", "tests.sandboxes.posture", str(open_folder / "data"), *way.split()),
         ],
         cwd=open_folder,
         env={"PATH": "/usr/bin:/bin", "HOME": "/nonexistent"},
@@ -196,5 +197,7 @@ async def test_bubblewrap_as_an_ordinary_user(
         check=False,
     )
     assert done.returncode == 0, done.stderr
-    assert described(json.loads(done.stdout)) == column("bubblewrap, ordinary user")
+    seen = json.loads(done.stdout)
+    assert ("/host/boxd" in seen["first process"]) == bool(way)
+    assert described(seen) == column("bubblewrap, ordinary user")
     assert list((open_folder / "data" / "sandboxes").iterdir()) == []

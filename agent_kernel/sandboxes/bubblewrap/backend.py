@@ -65,11 +65,16 @@ DYING = 1.0
 
 
 class BubblewrapBackend:
-    """Sandboxes in folders below `data_dir`, with the programs of `toolbox`."""
+    """Sandboxes in folders below `data_dir`, with the programs of `toolbox`.
+
+    All but the first are forks of a prepared parent process (see `prepared`), with `eager` the first too.
+    """
 
     name = NAME
 
-    def __init__(self, data_dir: Path, toolbox: Toolbox, *, bwrap: str | None = None) -> None:
+    def __init__(
+        self, data_dir: Path, toolbox: Toolbox, *, bwrap: str | None = None, eager: bool = False
+    ) -> None:
         self._root = Path(data_dir) / "sandboxes"
         self._store = LayerStore(Path(data_dir))
         self._entrance = Entrance()
@@ -79,7 +84,9 @@ class BubblewrapBackend:
         self._volumes = VolumeFolders(Path(data_dir) / "volumes", self.name)
         self._toolbox = toolbox
         self._bwrap = bwrap
-        self._start = SandboxStart(toolbox, Path(data_dir) / "boxd", self._snapshots, layers, self._volumes)
+        self._start = SandboxStart(
+            toolbox, Path(data_dir) / "boxd", self._snapshots, layers, self._volumes, eager=eager
+        )
 
     async def probe(self) -> Probe:
         """Start an empty sandbox as a test, and check whether the toolbox is prepared."""
@@ -280,6 +287,7 @@ class BubblewrapBackend:
         """Let the helper process end, if there is one."""
         await asyncio.gather(*self._cleaning)
         self._entrance.close()
+        self._start.close()
 
 
 def _usage(folder: Path) -> ComputeUsage | None:

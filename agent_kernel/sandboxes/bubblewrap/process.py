@@ -10,8 +10,8 @@ import signal
 import stat
 import subprocess
 import tempfile
-from collections.abc import Callable, Mapping
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO
@@ -49,8 +49,11 @@ MASKED = (
     "/proc/timer_stats",
 )
 """Files about the host's kernel and its other users, hidden as Docker hides them."""
-ACCOUNTS = b"root:x:0:0:root:/root:/bin/bash\nagent:x:1000:1000:agent:/home/agent:/bin/bash\n"
-GROUP = b"root:x:0:\nagent:x:1000:\n"
+ACCOUNTS = {
+    "/etc/passwd": b"root:x:0:0:root:/root:/bin/bash\nagent:x:1000:1000:agent:/home/agent:/bin/bash\n",
+    "/etc/group": b"root:x:0:\nagent:x:1000:\n",
+}
+"""The files of the accounts in a sandbox."""
 
 
 @dataclass(frozen=True)
@@ -132,8 +135,8 @@ def isolation() -> list[str]:
     ]
 
 
-def base_mounts(memory: int, *, keep_local: bool) -> list[str]:
-    """Return options for the read-only system, and file systems in memory for a limit of `memory` bytes."""
+def system_mounts(*, keep_local: bool) -> list[str]:
+    """Return options for the read-only system."""
     words = ["--ro-bind", "/usr", "/usr"]
     if not keep_local:
         words += ["--tmpfs", LOCAL]  # hides programs that the operator has installed
@@ -145,20 +148,29 @@ def base_mounts(memory: int, *, keep_local: bool) -> list[str]:
             words += ["--ro-bind", str(path), str(path)]
     for found in (str(each) for name in ETC for each in sorted(Path("/etc").glob(name))):
         words += ["--ro-bind-try", found, found]
+    return words
+
+
+def kernel_mounts(memory: int) -> list[str]:
+    """Return options for the kernel's file systems, and those in memory for a limit of `memory` bytes."""
     return [
-        *words,
         *("--proc", "/proc", "--dev", "/dev"),
         *("--mqueue", "/dev/mqueue"),  # so that message queues can be seen and removed
         # Started by root, the user inside is root to the kernel where files are concerned, and bwrap leaves
         # its settings writable then.
         *("--ro-bind", "/proc/sys", "/proc/sys"),
-        *(word for path in MASKED if os.path.exists(path) for word in ("--ro-bind", os.devnull, path)),
+        *(word for path in masked() for word in ("--ro-bind", os.devnull, path)),
         *(
             word
             for path, size in memory_files.sizes(memory).items()
             for word in ("--size", str(size), "--tmpfs", path)
         ),
     ]
+
+
+def masked() -> list[str]:
+    """Return the files of `MASKED` that this kernel has."""
+    return [path for path in MASKED if os.path.exists(path)]
 
 
 def closing(mounts: list[str]) -> list[str]:
@@ -258,11 +270,8 @@ def _spawn(wanted: Start, info: int, errors: int, block: int, ends: tuple[int, .
     """
     with ExitStack() as stack:
         seccomp = stack.enter_context(_file(bubblewrap_seccomp.program())).fileno()
-        options = ["--info-fd", str(info), "--block-fd", str(block), "--seccomp", str(seccomp)]
-        files = [seccomp]
-        for path, content in {"/etc/passwd": ACCOUNTS, "/etc/group": GROUP, **wanted.files}.items():
-            files.append(stack.enter_context(_file(content)).fileno())
-            options += ["--perms", "0644", "--ro-bind-data", str(files[-1]), path]
+        words, files = stack.enter_context(data_files(wanted.files))
+        options = ["--info-fd", str(info), "--block-fd", str(block), "--seccomp", str(seccomp), *words]
         clear = f"rmdir -- {shlex.join(wanted.folders)} 2>/dev/null" if wanted.folders else ":"
         limited = f'ulimit -c 0; ulimit -n {wanted.open_files}; {{ "$@"; {clear}; }} &'
         subprocess.run(
@@ -271,11 +280,22 @@ def _spawn(wanted: Start, info: int, errors: int, block: int, ends: tuple[int, .
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=errors,
-            pass_fds=(*wanted.keep, *ends, info, block, *files),
+            pass_fds=(*wanted.keep, *ends, info, block, seccomp, *files),
             start_new_session=True,
             cwd="/",
             check=True,
         )
+
+
+@contextmanager
+def data_files(files: Mapping[str, bytes]) -> Iterator[tuple[list[str], list[int]]]:
+    """Yield options that add read-only files with their content, and the descriptors that bwrap needs."""
+    words, fds = [], []
+    with ExitStack() as stack:
+        for path, content in files.items():
+            fds.append(stack.enter_context(_file(content)).fileno())
+            words += ["--perms", "0644", "--ro-bind-data", str(fds[-1]), path]
+        yield words, fds
 
 
 def _file(content: bytes) -> IO[bytes]:

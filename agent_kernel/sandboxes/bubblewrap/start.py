@@ -26,17 +26,28 @@ from agent_kernel.sandboxes.bubblewrap.layers.sandbox import (
     write_lowers,
 )
 from agent_kernel.sandboxes.bubblewrap.low_ports import open_low_ports
+from agent_kernel.sandboxes.bubblewrap.prepared import forking
+from agent_kernel.sandboxes.bubblewrap.prepared.parent import (
+    Configuration,
+    Fork,
+    Parents,
+    ParentUnavailable,
+)
 from agent_kernel.sandboxes.bubblewrap.process import (
+    ACCOUNTS,
+    LOCAL,
     Start,
     Started,
-    base_mounts,
     closing,
     isolation,
+    kernel_mounts,
     own_devices,
     start,
+    system_mounts,
 )
 from agent_kernel.sandboxes.bubblewrap.snapshots import SnapshotFolders
 from agent_kernel.sandboxes.bubblewrap.socket import START_TIMEOUT, listen, speaks
+from agent_kernel.sandboxes.bubblewrap.trees import remove_tree
 from agent_kernel.sandboxes.bubblewrap.verification import verify
 from agent_kernel.sandboxes.bubblewrap.volumes import VolumeFolders
 from agent_kernel.sandboxes.network import HOSTS, RESOLV_CONF
@@ -86,6 +97,19 @@ class Hold:
         return True
 
 
+@dataclass(frozen=True)
+class _Parts:
+    """What a start has prepared when process 1 is to be made."""
+
+    program: str
+    spec: SandboxSpec
+    folder: Path
+    group: cgroups.Group
+    listening: socket.socket
+    hold: Hold
+    place: Callable[[Started], None]
+
+
 class SandboxStart:
     """Starts sandboxes with the programs of `toolbox`; `boxd` is the folder for its compiled modules."""
 
@@ -96,12 +120,19 @@ class SandboxStart:
         snapshots: SnapshotFolders,
         layers: SandboxLayers,
         volumes: VolumeFolders,
+        *,
+        eager: bool,
     ) -> None:
         self._toolbox = toolbox
         self._boxd = boxd
         self._snapshots = snapshots
         self._layers = layers
         self._volumes = volumes
+        self._parents = Parents(eager=eager)
+
+    def close(self) -> None:
+        """Let the prepared parents go. Sandboxes live on."""
+        self._parents.close()
 
     def run(self, program: str, spec: SandboxSpec, folder: Path) -> None:
         """Fill the sandbox's empty folder and start bwrap on it; return when boxd answers (blocking).
@@ -120,24 +151,74 @@ class SandboxStart:
                 open_low_ports(started.pid)
 
         with listen(folder) as listening, self._holding(folder) as hold:
-            where = f"fd:{listening.fileno()}"
-            argv = launch.serve_argv(
-                python=PYTHON, listen=where, lease=spec.lease, network=spec.network, held=hold.fd
-            )
-            mounts = [*self._mounts(folder, group, spec.memory), *_host_mounts(spec)]
-            started = start(
-                Start(
-                    arguments=[program, *isolation(), *mounts, *closing(mounts), "--", *argv],
-                    environment=ENVIRONMENT,
-                    keep=(listening.fileno(), *([] if hold.fd is None else [hold.fd])),
-                    open_files=spec.open_files,
-                    folders=sorted(set(group.folders.values())),
-                    place=place,
-                    ready=lambda: hold.passed() and speaks(folder, listening),
-                    files={**environments.FILES, **({} if spec.network is None else NAME_FILES)},
+            parts = _Parts(program, spec, folder, group, listening, hold, place)
+            started = self._forked(parts) or self._begun(parts)
+        verify(started.pid, spec, group)
+
+    def _forked(self, parts: _Parts) -> Started | None:
+        """Start a sandbox as a fork of a prepared parent. None if there is no parent for it."""
+        spec = parts.spec
+        if spec.volume is not None or spec.mounts:  # a parent does not have these folders
+            return None
+        network = spec.network is not None
+        parent = self._parents.get(network, lambda: self._configuration(parts))
+        if parent is None:
+            return None
+        hold, folder, listening = parts.hold, parts.folder, parts.listening
+        try:
+            return parent.fork(
+                Fork(
+                    request=forking.request(folder, spec, parts.group),
+                    listening=listening.fileno(),
+                    place=parts.place,
+                    then=None if hold.ours is None else hold.then,
+                    ready=lambda: speaks(folder, listening),
                 )
             )
-        verify(started.pid, spec, group)
+        except ParentUnavailable as reason:
+            self._parents.refused(parent, reason)
+            remove_tree(folder / "dev")
+            return None
+
+    def _begun(self, parts: _Parts) -> Started:
+        """Start a sandbox through bwrap."""
+        spec, folder, hold = parts.spec, parts.folder, parts.hold
+        argv = launch.serve_argv(
+            python=PYTHON,
+            listen=f"fd:{parts.listening.fileno()}",
+            lease=spec.lease,
+            network=spec.network,
+            held=hold.fd,
+        )
+        mounts = [*self._mounts(folder, parts.group, spec.memory), *_host_mounts(spec)]
+        return start(
+            Start(
+                arguments=[parts.program, *isolation(), *mounts, *closing(mounts), "--", *argv],
+                environment=ENVIRONMENT,
+                keep=(parts.listening.fileno(), *([] if hold.fd is None else [hold.fd])),
+                open_files=spec.open_files,
+                folders=sorted(set(parts.group.folders.values())),
+                place=parts.place,
+                ready=lambda: hold.passed() and speaks(folder, parts.listening),
+                files=_files(spec.network is not None),
+            )
+        )
+
+    def _configuration(self, parts: _Parts) -> Configuration:
+        """Return what all sandboxes of a parent have in common."""
+        network = parts.spec.network is not None
+        system = self._system()
+        made = [LOCAL] if LOCAL in system else []
+        return Configuration(
+            bwrap=parts.program,
+            mounts=[*system, *(word for path in made for word in ("--remount-ro", path))],
+            files=_files(network),
+            targets=forking.targets(parts.group),
+            python=PYTHON,
+            environment=ENVIRONMENT,
+            sandboxes=parts.folder.parent,
+            network=network,
+        )
 
     def _fill(self, spec: SandboxSpec, folder: Path) -> None:
         """Make the folders that the sandbox writes to, with what they begin with."""
@@ -186,16 +267,27 @@ class SandboxStart:
         return group
 
     def _mounts(self, folder: Path, group: cgroups.Group, memory: int) -> list[str]:
-        binds = [("--ro-bind", source, target) for source, target in self._toolbox.binds()]
         return [
-            *base_mounts(memory, keep_local=any(s.startswith("/usr/local") for _, s, _ in binds)),
+            *self._system(),
+            *kernel_mounts(memory),
             *own_devices(folder / "dev"),
-            *(word for bind in binds for word in bind),
-            *("--ro-bind", str(compiled(self._boxd)), f"{launch.HOME}/boxd"),
             *(word for part, at in TARGETS.items() for word in ("--bind", str(folder / FILES / part), at)),
             *(word for source, target in group.binds() for word in ("--ro-bind", source, target)),
             *("--chdir", WORKSPACE),
         ]
+
+    def _system(self) -> list[str]:
+        """Return the options for what is read-only and the same in all sandboxes."""
+        binds = [*self._toolbox.binds(), (str(compiled(self._boxd)), f"{launch.HOME}/boxd")]
+        return [
+            *system_mounts(keep_local=any(source.startswith(LOCAL) for source, _ in binds)),
+            *(word for source, target in binds for word in ("--ro-bind", source, target)),
+        ]
+
+
+def _files(network: bool) -> dict[str, bytes]:
+    """Return the files that are added to the system."""
+    return {**ACCOUNTS, **environments.FILES, **(NAME_FILES if network else {})}
 
 
 def _host_mounts(spec: SandboxSpec) -> list[str]:

@@ -167,11 +167,12 @@ def _check_holders(targets: tuple[str, ...]) -> None:
     """Raise `Busy` for a process that works in a folder below a target, or has one open.
 
     Neither pipes nor sockets with a name would be the same in the new mount as in the old one. boxd's own
-    shell may, while no command runs in it: boxd takes it to the new mount.
+    shell may, while no command runs in it: boxd takes it to the new mount. boxd itself, process 1, works at
+    the top, has neither folders nor pipes open there, and cannot be looked into if it is a fork.
     """
     below = tuple(target + "/" for target in targets)
     for name in os.listdir("/proc"):
-        if name.isdigit():
+        if name.isdigit() and name != "1":
             try:
                 _check_process("/proc/" + name, below, targets)
             except (FileNotFoundError, ProcessLookupError):

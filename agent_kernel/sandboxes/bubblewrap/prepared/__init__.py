@@ -1,0 +1,1 @@
+"""A parent process that is ready to become a sandbox: its forks need neither bwrap nor a new Python."""

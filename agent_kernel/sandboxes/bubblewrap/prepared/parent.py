@@ -1,0 +1,255 @@
+"""The host's side of a prepared parent: its start, and the start of a sandbox as a fork of it."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import logging
+import os
+import socket
+import subprocess
+import threading
+import weakref
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from agent_kernel.errors import SandboxStartFailed
+from agent_kernel.sandboxes.bubblewrap.process import DEVICES, Started, data_files, started_at
+from agent_kernel.sandboxes.bubblewrap.socket import START_TIMEOUT
+
+log = logging.getLogger(__name__)
+
+BASE, HOST = "/base", "/host"
+CGROUPS = "/sys/fs/cgroup"
+MOST_FAILURES = 3
+"""After so many, sandboxes start without a parent: this machine cannot have one."""
+
+_PROGRAM = Path(__file__).with_name("program.py")
+_AT = f"{HOST}/boxd"
+_SHELL = '"$@" | while IFS= read -r folder; do rmdir -- "$folder"; done 2>/dev/null &'
+_TARGETS = {"--ro-bind": 2, "--ro-bind-try": 2, "--symlink": 2, "--tmpfs": 1, "--remount-ro": 1}
+"""Options of bwrap and how many words follow; the last one is a path in the sandbox."""
+
+
+@dataclass(frozen=True)
+class Configuration:
+    """What all forks of a parent have in common.
+
+    `mounts` are options of bwrap for the read-only system, `files` are added to it, `targets` are the folders
+    on which forks mount something. `sandboxes` is the folder of all sandboxes of this data folder.
+    """
+
+    bwrap: str
+    mounts: Sequence[str]
+    files: Mapping[str, bytes]
+    targets: Sequence[str]
+    python: str
+    environment: Mapping[str, str]
+    sandboxes: Path
+    network: bool
+
+
+@dataclass(frozen=True)
+class Fork:
+    """One sandbox to be forked: its request, see `program.run`, and what is done on the way.
+
+    `place` is called with process 1 before it does anything, `then` (if there is something) before boxd runs,
+    and `ready` waits for its greeting.
+    """
+
+    request: Mapping[str, object]
+    listening: int
+    place: Callable[[Started], None]
+    then: Callable[[], None] | None
+    ready: Callable[[], bool]
+
+
+class ParentUnavailable(Exception):
+    """A parent cannot be prepared, or its forks cannot make a sandbox here."""
+
+
+class Parent:
+    """A prepared parent process. It ends when this is closed or collected, after its last sandbox."""
+
+    def __init__(self, configuration: Configuration) -> None:
+        self._configuration = configuration
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        self._control = ours
+        self._end = weakref.finalize(self, ours.close)
+        with theirs:
+            _spawn(configuration, theirs)
+        ours.settimeout(START_TIMEOUT)
+        try:
+            answer = ours.recv(100)
+        except OSError as error:
+            answer, why = b"", str(error)
+        else:
+            why = "it has ended"
+        if answer != b"ready":
+            self.close()
+            raise ParentUnavailable(why)
+
+    def close(self) -> None:
+        """Let it go. Idempotent."""
+        self._end()
+
+    def fork(self, fork: Fork) -> Started:
+        """Make a sandbox (blocking). Raises `ParentUnavailable` if nothing has begun to run.
+
+        Raises `SandboxStartFailed` if boxd does not answer, with its reason.
+        """
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        with ours:
+            ours.settimeout(START_TIMEOUT)
+            with theirs:
+                try:
+                    text = json.dumps(fork.request).encode()
+                    socket.send_fds(self._control, [text], [fork.listening, theirs.fileno()])
+                except OSError as error:
+                    raise ParentUnavailable(str(error)) from error
+            pid = _said(ours)
+            ticks = started_at(int(pid)) if pid.isdigit() else None
+            if ticks is None:
+                raise ParentUnavailable(pid or "it has ended")
+            started = Started(int(pid), ticks)
+            try:
+                return self._led(fork, started, ours)
+            except BaseException:
+                started.end()
+                raise
+
+    def _led(self, fork: Fork, started: Started, talk: socket.socket) -> Started:
+        fork.place(started)
+        with contextlib.suppress(BrokenPipeError):
+            talk.send(b"1")
+        if fork.then is not None:
+            word = _said(talk)
+            if word != "held":
+                raise ParentUnavailable(word or "its process has ended")
+            fork.then()
+            with contextlib.suppress(BrokenPipeError):
+                talk.send(b"1")
+        if fork.ready():
+            return started
+        reason = _said(talk) or "no reason given"
+        raise SandboxStartFailed(f"The sandbox did not start: {reason}.", hint="See: agent-kernel doctor")
+
+
+def _said(talk: socket.socket) -> str:
+    """Return the next message, empty if there is none."""
+    try:
+        return talk.recv(2000).decode(errors="replace").strip()
+    except OSError:
+        return ""
+
+
+def _spawn(wanted: Configuration, control: socket.socket) -> None:
+    """Start it in a bwrap beside a detached shell, so that it outlives us for its sandboxes.
+
+    The shell removes the control groups of sandboxes that have ended, which needs our rights.
+    """
+    options = {
+        "control": control.fileno(),
+        "network": wanted.network,
+        "targets": list(wanted.targets),
+        "devices": DEVICES,
+    }
+    files = {f"{BASE}{path}": content for path, content in wanted.files.items()}
+    files[_AT] = _PROGRAM.read_bytes()
+    with data_files(files) as (words, fds):
+        argv = [
+            *(wanted.bwrap, "--unshare-user", "--unshare-ipc", "--unshare-net", "--unshare-uts"),
+            *("--uid", "1000", "--gid", "1000", "--cap-drop", "ALL", "--new-session"),
+            *_mounts(wanted),
+            *words,
+            *("--chdir", "/", "--", wanted.python, "-I", "-S", "-B", _AT, json.dumps(options)),
+        ]
+        try:
+            subprocess.run(
+                ["/bin/sh", "-c", _SHELL, "sh", *argv],
+                env=dict(wanted.environment),
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=None if log.isEnabledFor(logging.DEBUG) else subprocess.DEVNULL,
+                pass_fds=(control.fileno(), *fds),
+                start_new_session=True,
+                cwd="/",
+                check=True,
+            )
+        except (OSError, subprocess.SubprocessError) as error:
+            raise ParentUnavailable(str(error)) from error
+
+
+def _mounts(wanted: Configuration) -> list[str]:
+    """Return the options for the system below `BASE`, and for what forks take from below `HOST`."""
+    based = list(_based(wanted.mounts))
+    tops = {words[-1].split("/")[2] for words in based}
+    sandboxes = "--dev-bind" if os.geteuid() == 0 else "--bind"  # with its own device nodes
+    return [
+        *("--tmpfs", f"{BASE}/dev"),
+        *(word for words in based for word in words),
+        # So that paths are the same here as in a sandbox, where Python finds more modules by them.
+        *(word for top in sorted(tops) for word in ("--symlink", f"{BASE[1:]}/{top}", f"/{top}")),
+        *(sandboxes, str(wanted.sandboxes), f"{HOST}/sandboxes"),
+        *("--bind", "/proc", f"{HOST}/proc", "--symlink", f"{HOST[1:]}/proc", "/proc"),
+        *("--ro-bind-try", CGROUPS, f"{HOST}/cgroup", "--ro-bind", os.devnull, f"{HOST}/null"),
+        *(word for name in DEVICES for word in ("--dev-bind", f"/dev/{name}", f"{HOST}/dev/{name}")),
+    ]
+
+
+def _based(words: Sequence[str]) -> Iterator[list[str]]:
+    """Yield each option with its last word, a path, below `BASE`."""
+    left = list(words)
+    while left:
+        option, *left = left
+        values, left = left[: _TARGETS[option]], left[_TARGETS[option] :]
+        yield [option, *values[:-1], BASE + values[-1]]
+
+
+class Parents:
+    """The parents of a backend, by whether their sandboxes have a network.
+
+    There is none for the first sandbox, unless `eager`: many processes make only one. The second waits for
+    its parent.
+    """
+
+    def __init__(self, *, eager: bool = False) -> None:
+        self._eager = eager
+        self._parents: dict[bool, Parent] = {}
+        self._lock = threading.Lock()
+        self._asked: set[bool] = set()
+        self._failures = 0
+
+    def get(self, network: bool, make: Callable[[], Configuration]) -> Parent | None:
+        """Return the parent, prepared if necessary (blocking). None: start this sandbox without one."""
+        with self._lock:
+            if self._failures >= MOST_FAILURES or not (self._eager or network in self._asked):
+                self._asked.add(network)
+                return None
+            if network not in self._parents:
+                try:
+                    self._parents[network] = Parent(make())
+                except ParentUnavailable as reason:
+                    self._count(reason)
+            return self._parents.get(network)
+
+    def refused(self, parent: Parent, reason: ParentUnavailable) -> None:
+        """Let a parent go that could not make a sandbox. The next start prepares another, a few times."""
+        parent.close()
+        with self._lock:
+            for network in [key for key, known in self._parents.items() if known is parent]:
+                del self._parents[network]
+                self._count(reason)
+
+    def _count(self, reason: ParentUnavailable) -> None:
+        self._failures += 1
+        log.info("A sandbox starts more slowly, because no parent process can be used: %s.", reason)
+
+    def close(self) -> None:
+        """Let all parents go. Idempotent."""
+        with self._lock:
+            for parent in self._parents.values():
+                parent.close()
+            self._parents.clear()
+            self._asked.clear()
