@@ -1,5 +1,5 @@
 // Vercel's AI SDK: tools.shell in a container, two turns, plain and streamed; a function tool of its own among the
-// commands, with its own loop over the steps; tools.codeInterpreter with a variable that lasts.
+// commands, with its own loop over the steps; tools.codeInterpreter with a variable that lasts; tools.fileSearch with its citations.
 import { createOpenAI } from "@ai-sdk/openai";
 import { generateText, isStepCount, jsonSchema, stepCountIs, streamText, tool } from "ai";
 
@@ -95,6 +95,19 @@ async function web() {
   return { said: [first.text.slice(0, 19), await second.text], found, cited: cited.at(-1) };
 }
 
+async function documents() {
+  const tools = { file_search: provider.tools.fileSearch({ vectorStoreIds: [process.env.STORE] }) };
+  const first = await generateText({ ...common, tools, prompt: "find the coolant" });
+  const second = streamText({ ...common, tools, prompt: "find the wind", ...after(first) });
+  const cited = [];
+  for await (const part of second.fullStream) {
+    if (part.type === "error") throw part.error;
+    if (part.type === "source") cited.push(part.filename);
+  }
+  const queries = first.toolResults.map((result) => result.output.queries);
+  return { said: [first.text, await second.text], queries, cited: [first.sources[0].filename, ...cited] };
+}
+
 const saw = {};
 for (const [name, run] of Object.entries({
   twoTurns,
@@ -104,6 +117,7 @@ for (const [name, run] of Object.entries({
   history,
   python,
   web,
+  documents,
 })) {
   saw[name] = await run().catch((error) => ({ error: `${error.stack}\n${error.responseBody ?? ""}` }));
 }

@@ -64,6 +64,18 @@ def server(
 
 
 @pytest.fixture
+def documents(server: str) -> str:
+    """The id of a vector store with two documents on that server."""
+    files = {"reactor.md": b"The coolant is liquid sodium.", "other.md": b"Sailing is about wind."}
+    with OpenAI(base_url=server, api_key=KEY) as client:
+        store = client.vector_stores.create(name="documents").id
+        made = [client.files.create(file=each, purpose="assistants").id for each in files.items()]
+        batch = client.vector_stores.file_batches.create_and_poll(store, file_ids=made, poll_interval_ms=50)
+        assert batch.file_counts.completed == len(files)
+    return store
+
+
+@pytest.fixture
 def tap(server: str) -> Iterator[Tap]:
     """The line to that server; when the test has passed, every stream on it is held against the types."""
     with Tap(server) as tap:

@@ -14,8 +14,8 @@ pytestmark = pytest.mark.timeout(600)  # the first run installs the packages
 SECOND_TURN = ["/mnt/data/run\n", "sum: 108 mm\n", "42\n", "2\n"]
 
 
-async def test_ai_sdk(node: Path, tap: Tap) -> None:
-    saw = await run_script(node, "ai-sdk.mjs", tap.url, KEY, MODEL)
+async def test_ai_sdk(node: Path, tap: Tap, documents: str) -> None:
+    saw = await run_script(node, "ai-sdk.mjs", tap.url, KEY, MODEL, STORE=documents)
     assert saw["twoTurns"] == {
         "said": ["There are 6 numbers.", "They add up to 108 mm."],
         "printed": SECOND_TURN,
@@ -31,4 +31,9 @@ async def test_ai_sdk(node: Path, tap: Tap) -> None:
         "said": ["They rise 14 metres", "It is Far away ([moon](https://moon.example.org/))."],
         "found": [2],
         "cited": "https://moon.example.org/",
+    }
+    assert saw["documents"] == {
+        "said": ["It is cooled with liquid sodium [reactor.md].", "Sailing needs wind [other.md]."],
+        "queries": [["coolant"]],
+        "cited": ["reactor.md", "other.md"],
     }

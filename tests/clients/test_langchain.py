@@ -94,3 +94,19 @@ def test_web_search(chat: Any) -> None:
     assert first.text.startswith("They rise 14 metres")
     start, *rest = model.stream("look up the moon", previous_response_id=first.response_metadata["id"])
     assert reduce(operator.add, rest, start).text == "It is Far away ([moon](https://moon.example.org/))."
+
+
+def test_file_search(chat: Any, documents: str) -> None:
+    model = chat.bind_tools([{"type": "file_search", "vector_store_ids": [documents]}])
+    first = model.invoke("find the coolant")
+    assert first.text == "It is cooled with liquid sodium [reactor.md]."
+    start, *rest = model.stream("find the wind", previous_response_id=first.response_metadata["id"])
+    second = reduce(operator.add, rest, start)
+    assert second.text == "Sailing needs wind [other.md]."
+    assert [cited(each) for each in (first, second)] == [["reactor.md"], ["other.md"]]
+
+
+def cited(message: Any) -> list[str]:
+    """Return the names of the files that a message cites."""
+    texts = [block for block in message.content if block["type"] == "text"]
+    return [each["filename"] for text in texts for each in text["annotations"]]
