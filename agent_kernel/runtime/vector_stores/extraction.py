@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import shlex
 import zipfile
-from collections.abc import AsyncGenerator, AsyncIterable, Awaitable, Callable
+from collections.abc import AsyncGenerator, AsyncIterable, Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack, aclosing
 from functools import cache
 from importlib.metadata import PackageNotFoundError, files
@@ -20,6 +20,7 @@ from agent_kernel.runtime.vector_stores.plain_text import HEAD, Kind, decoded, k
 from agent_kernel.sandboxes.base import WORKSPACE
 from agent_kernel.sandboxes.calls import Exited, Output
 from agent_kernel.sandboxes.channel import Channel
+from agent_kernel.tools.web_search import page_text
 
 SECONDS = 120.0
 """The longest that reading one file may take."""
@@ -27,7 +28,11 @@ SECONDS = 120.0
 _SAID = 200
 """Characters of the reason that a sandbox gives."""
 
-_PROGRAM, _LIBRARIES = f"{WORKSPACE}/extract.py", f"{WORKSPACE}/libraries.zip"
+_PROGRAM, _LIBRARIES = f"{WORKSPACE}/program.zip", f"{WORKSPACE}/libraries.zip"
+_START = (
+    "import sys; sys.path.insert(0, sys.argv[1]);"
+    " from inside.extract import main; sys.exit(main(*sys.argv[2:]))"
+)
 _FILE, _TEXT = f"{WORKSPACE}/file", f"{WORKSPACE}/text"
 
 OpenSandbox = Callable[[AsyncExitStack], Awaitable[Channel]]
@@ -87,7 +92,7 @@ class Extraction:
         channel = await self._ready()
         await channel.put(_FILE, source, within=WORKSPACE)
         arguments = [kind, _FILE, _TEXT, str(self._limit), _LIBRARIES if kind == "pdf" else ""]
-        await _run(channel, ["python3", "-I", _PROGRAM, *arguments])
+        await _run(channel, ["python3", "-I", "-c", _START, _PROGRAM, *arguments])
         try:
             async with aclosing(channel.get(_TEXT, within=WORKSPACE)) as chunks:
                 async for chunk in chunks:
@@ -104,8 +109,7 @@ class Extraction:
         libraries = packed_libraries()
         self._stack = AsyncExitStack()
         channel = await self._open(self._stack)
-        program = (Path(__file__).parent / "inside" / "extract.py").read_bytes()
-        await channel.put(_PROGRAM, _once(program), within=WORKSPACE)
+        await channel.put(_PROGRAM, _once(packed_program()), within=WORKSPACE)
         await channel.put(_LIBRARIES, _once(libraries), within=WORKSPACE)
         self._channel = channel
         return channel
@@ -131,6 +135,13 @@ async def _run(channel: Channel, command: list[str]) -> None:
 
 
 @cache
+def packed_program() -> bytes:
+    """Return the program that runs in the sandbox, as an archive of Python modules."""
+    modules = {f"inside/{each.name}": each for each in (Path(__file__).parent / "inside").glob("*.py")}
+    return _packed({**modules, "page_text.py": Path(page_text.__file__)})
+
+
+@cache
 def packed_libraries() -> bytes:
     """Return the libraries that the program needs, as an archive of Python modules.
 
@@ -143,11 +154,15 @@ def packed_libraries() -> bytes:
             "Files other than plain text need pypdf, which is not installed.",
             hint="Run: pip install 'jupyter-agent-kernel[files]'",
         ) from None
+    modules = [each for each in found if each.suffix == ".py" and ".." not in each.parts]
+    return _packed({str(each): Path(str(each.locate())) for each in modules})
+
+
+def _packed(modules: Mapping[str, Path]) -> bytes:
     packed = BytesIO()
     with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as archive:
-        for each in found:
-            if each.suffix == ".py" and ".." not in each.parts:
-                archive.writestr(zipfile.ZipInfo(str(each)), Path(str(each.locate())).read_bytes())
+        for name, path in modules.items():
+            archive.writestr(zipfile.ZipInfo(name), path.read_bytes())
     return packed.getvalue()
 
 

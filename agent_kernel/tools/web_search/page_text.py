@@ -12,6 +12,7 @@ import json
 import re
 import resource
 import sys
+from collections.abc import Iterable
 from typing import Any
 
 MEMORY = 1 << 30
@@ -37,27 +38,38 @@ _UNSEEN = re.compile(
 )
 
 
-def hides(style: str) -> bool:
+def hides(style: str, *, on_white: bool = True) -> bool:
     """Return whether declarations make text invisible; white text counts without another ground."""
     if _HIDING.search(style):
         return True
+    return bool(on_white and _WHITE_TEXT.search(style) and not has_ground(style))
+
+
+def has_ground(style: str) -> bool:
+    """Return whether declarations have a ground other than white."""
     ground = _GROUND.search(style)
-    is_white = ground is None or re.match(rf"\s*({_WHITE}|none|transparent|inherit)", ground.group(2), re.I)
-    return bool(_WHITE_TEXT.search(style) and is_white)
+    return ground is not None and not re.match(
+        rf"\s*({_WHITE}|none|transparent|inherit)", ground.group(2), re.I
+    )
+
+
+def simple_rules(sheets: Iterable[str]) -> list[tuple[str, str, str]]:
+    """Return what style sheets declare for plain selectors: `.` a class, `#` an id, or "" a tag; its name."""
+    found = []
+    for sheet in sheets:
+        text = re.sub(r"@media\s+print[^{]*\{(?:[^{}]*\{[^{}]*\})*[^{}]*\}", "", sheet)
+        for selectors, declared in _RULE.findall(text[:500_000]):
+            for selector in filter(None, map(str.strip, selectors.split(","))):
+                if plain := _SIMPLE.fullmatch(selector):
+                    found.append((plain.group(1) or "", plain.group(2) or selector.lower(), declared))
+    return found
 
 
 def hiding_rules(tree: Any) -> tuple[set[str], set[str]]:
     """Return the classes and the ids that the page's own style sheets hide, by plain selectors."""
-    classes: set[str] = set()
-    ids: set[str] = set()
-    for sheet in tree.iter("style"):
-        text = re.sub(r"@media\s+print[^{]*\{(?:[^{}]*\{[^{}]*\})*[^{}]*\}", "", sheet.text or "")
-        for selectors, declared in _RULE.findall(text[:500_000]):
-            for selector in selectors.split(","):
-                found = _SIMPLE.fullmatch(selector.strip())
-                if found and found.group(1) and hides(declared):
-                    (classes if found.group(1) == "." else ids).add(found.group(2))
-    return classes, ids
+    rules = simple_rules(sheet.text or "" for sheet in tree.iter("style"))
+    hiding = [(mark, name) for mark, name, declared in rules if mark and hides(declared)]
+    return {name for mark, name in hiding if mark == "."}, {name for mark, name in hiding if mark == "#"}
 
 
 def is_hidden(node: Any, classes: set[str], ids: set[str]) -> bool:
