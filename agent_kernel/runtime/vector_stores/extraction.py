@@ -31,7 +31,7 @@ _SAID = 200
 _PROGRAM, _LIBRARIES = f"{WORKSPACE}/program.zip", f"{WORKSPACE}/libraries.zip"
 _START = (
     "import sys; sys.path.insert(0, sys.argv[1]);"
-    " from inside.extract import main; sys.exit(main(*sys.argv[2:]))"
+    " from agent_kernel.runtime.vector_stores.inside.extract import main; sys.exit(main(*sys.argv[2:]))"
 )
 _FILE, _TEXT = f"{WORKSPACE}/file", f"{WORKSPACE}/text"
 
@@ -136,9 +136,15 @@ async def _run(channel: Channel, command: list[str]) -> None:
 
 @cache
 def packed_program() -> bytes:
-    """Return the program that runs in the sandbox, as an archive of Python modules."""
-    modules = {f"inside/{each.name}": each for each in (Path(__file__).parent / "inside").glob("*.py")}
-    return _packed({**modules, "page_text.py": Path(page_text.__file__)})
+    """Return the program that runs in the sandbox, as an archive of those of our modules that it needs."""
+    inside = Path(__file__).parent / "inside"
+    root = Path(__file__).parents[3]
+    modules = [*inside.glob("*.py"), Path(page_text.__file__)]
+    packages = {folder for each in modules for folder in each.parents if root in folder.parents}
+    return _packed(
+        {f"{folder.relative_to(root)}/__init__.py": inside / "__init__.py" for folder in packages}
+        | {str(each.relative_to(root)): each for each in modules}
+    )
 
 
 @cache

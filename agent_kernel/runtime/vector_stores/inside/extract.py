@@ -15,9 +15,9 @@ import zipfile
 from email.message import EmailMessage
 from typing import List
 
-from .office import PART, read_office
-from .web_pages import text_of_page
-from .writing import Refused, Writer
+from agent_kernel.runtime.vector_stores.inside.office import PART, read_office
+from agent_kernel.runtime.vector_stores.inside.web_pages import text_of_page
+from agent_kernel.runtime.vector_stores.inside.writing import Refused, Writer
 
 
 def read_html(path: str, out: Writer) -> None:
@@ -66,7 +66,7 @@ def messages(data: bytes) -> List[EmailMessage]:
 def read_pdf(path: str, out: Writer) -> None:
     import pypdf
 
-    from .pdf_pages import visible_text
+    from agent_kernel.runtime.vector_stores.inside.pdf_pages import visible_text
 
     with open(path, "rb") as file:
         reader = pypdf.PdfReader(file, strict=False)

@@ -7,8 +7,8 @@ import zipfile
 from typing import AbstractSet, Iterable, Iterator, List, Set, Tuple
 from xml.etree import ElementTree
 
-from .word_styles import WordStyles, child, grounds, local
-from .writing import Refused, Writer, letters
+from agent_kernel.runtime.vector_stores.inside.word_styles import WordStyles, child, grounds, local
+from agent_kernel.runtime.vector_stores.inside.writing import Refused, Writer, letters
 
 PART = 64 << 20
 

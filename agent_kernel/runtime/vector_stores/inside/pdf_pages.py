@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Any, Dict, List, Optional, Sequence, Set, Tuple
 
-from .writing import letters
+from agent_kernel.runtime.vector_stores.inside.writing import letters
 
 Matrix = Tuple[float, float, float, float, float, float]
 Point = Tuple[float, float]

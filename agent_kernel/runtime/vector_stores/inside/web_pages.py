@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import html.parser
-import importlib
 import re
 from typing import Any, List, Optional, Tuple
 
-from .writing import letters
-
-styles: Any = importlib.import_module("page_text")  # of the tool web_search, which is sent along
+from agent_kernel.runtime.vector_stores.inside.writing import letters
+from agent_kernel.tools.web_search import page_text as styles
 
 _BLOCKS = (
     "address article aside blockquote br dd div dl dt fieldset figcaption figure footer form h1 h2 h3 h4"
