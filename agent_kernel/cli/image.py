@@ -34,6 +34,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="build from images/toolbox/Dockerfile, which needs a registry, instead of Debian packages",
     )
     parser.add_argument("--no-toolbox", action="store_true", help="with --from: build the Dockerfile alone")
+    parser.add_argument(
+        "--desktop", action="store_true",
+        help="add a desktop for the tool computer (default name: agent-kernel/desktop:1)",
+    )  # fmt: skip
     parser.add_argument("--name", help="name of the image (default: the configured image)")
     parser.add_argument("--if-missing", action="store_true", help="do nothing if it exists already")
     flags.add_settings(parser, ("sandbox", "image", "docker_runtime", "data_dir"))
@@ -55,6 +59,7 @@ def run(arguments: argparse.Namespace) -> int:
         toolbox=not arguments.no_toolbox,
         packages=arguments.packages,
         dockerfile=arguments.dockerfile,
+        desktop=arguments.desktop,
         named=bool(arguments.name),
     )
     prepare(settings, "docker" if chosen == AUTO else chosen, wanted)

@@ -57,6 +57,8 @@ class Wanted:
     """More Debian packages."""
     dockerfile: bool = False
     """Build from the packaged Dockerfile instead of Debian's packages."""
+    desktop: bool = False
+    """Add the programs of a desktop, for the tool `computer`."""
     named: bool = False
     """Whether the image was named on the command line."""
 

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     import docker
 
 DEFAULT_IMAGE = "agent-kernel/toolbox:1"
+DESKTOP_IMAGE = "agent-kernel/desktop:1"
+"""The toolbox image with the programs of a desktop."""
 DEFINITION_LABEL = "agent_kernel.definition"
 
 _IMPORT_SECONDS = 900  # several hundred MB, silent until they are there
@@ -50,6 +52,11 @@ def context_directory() -> Path:
     here = Path(__file__).resolve()
     installed, checkout = here.parents[1] / "images", here.parents[3] / "images"
     return (installed if installed.is_dir() else checkout) / "toolbox"
+
+
+def desktop_packages() -> list[str]:
+    """Return the Debian packages of a desktop."""
+    return (context_directory().parent / "desktop" / "packages.txt").read_text().split()
 
 
 def definition() -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import secrets
+from dataclasses import replace
 
 from agent_kernel.errors import InvalidRequest, PreparationFailed, SandboxStartFailed
 from agent_kernel.sandboxes.base import Backend, SandboxSpec
@@ -11,8 +12,10 @@ from agent_kernel.sandboxes.catalogue import BackendKind, BackendOptions, Progre
 from agent_kernel.sandboxes.docker.backend import DockerBackend
 from agent_kernel.sandboxes.docker.image import (
     DEFAULT_IMAGE,
+    DESKTOP_IMAGE,
     build_from_debian,
     build_from_dockerfile,
+    desktop_packages,
     is_current,
 )
 from agent_kernel.sandboxes.docker.own_image import built, name_image
@@ -32,14 +35,23 @@ async def answers(backend: Backend) -> bool:
 def prepare(options: BackendOptions, wanted: Wanted, progress: Progress) -> str:
     """Build the image. Raises `EngineUnavailable`, `PreparationFailed`, `InvalidRequest`."""
     image = options.image or DEFAULT_IMAGE
+    packages = list(wanted.packages)
+    if wanted.desktop:
+        if wanted.base is not None or wanted.dockerfile:
+            raise InvalidRequest(
+                "A desktop is built from Debian's packages only.",
+                hint="Leave out --from and --dockerfile, or install images/desktop/packages.txt there.",
+            )
+        image = image if wanted.named else DESKTOP_IMAGE
+        packages += desktop_packages()
     if wanted.base is not None:
         _build_own(options, wanted, progress)
-    elif wanted.if_missing and _is_there(options, image):
+    elif wanted.if_missing and _is_there(replace(options, image=image), image):
         return f"{image} is there."
     elif wanted.dockerfile:
         build_from_dockerfile(image, progress)
     else:
-        build_from_debian(image, progress, wanted.packages)
+        build_from_debian(image, progress, packages)
     ready = f"{image} is ready."
     return ready if image == DEFAULT_IMAGE else f"{ready}\nUse it: AGENT_KERNEL_IMAGE={image}"
 

@@ -1,0 +1,1 @@
+"""The tool `computer`: a desktop in the container, used through screenshots and actions."""

@@ -1,0 +1,94 @@
+"""The driver's loop: one request a line, answered by a line for each screenshot and one at the end.
+
+A request has `id`, `settings` of the desktop, `actions`, and `quiet` and `longest`, the seconds for which the
+screen must be at rest after an action and which that may take. `begun` tells at once that it was read. SIGINT
+stops it between two steps.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sys
+
+from agent_kernel.tools.computer.inside import actions, desktop, programs, x11
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from typing import Any
+
+CHANGED = (
+    "The desktop of this container is %dx%d, scale %g, locale %s. It keeps these until the container ends."
+)
+
+
+def main() -> None:
+    """Answer requests until the input ends."""
+    wake, written = os.pipe()
+    os.set_blocking(written, False)
+    signal.signal(signal.SIGINT, lambda *_: None)
+    signal.set_wakeup_fd(written, warn_on_full_buffer=False)
+    driver = Driver(wake)
+    for line in sys.stdin.buffer:
+        request = json.loads(line)
+        _print({"id": request["id"], "begun": True})
+        try:
+            for answer in driver.answer(request):
+                _print({"id": request["id"], **answer})
+        except (x11.ServerGone, x11.ServerError) as error:
+            _print({"id": request["id"], "error": "ended", "why": str(error)[:200]})
+            return  # what the desktop has started ends with this process
+
+
+class Driver:
+    """The desktop, once it is started."""
+
+    def __init__(self, wake: int) -> None:
+        self._wake = wake
+        self._desktop: desktop.Desktop | None = None
+
+    def answer(self, request: dict[str, Any]) -> Iterator[dict[str, Any]]:
+        """Yield the answers to a request. Raises `x11.ServerGone`, `x11.ServerError`."""
+        try:
+            found = self._started(request["settings"])
+        except programs.NoDesktop as error:
+            yield {"error": "no desktop", "why": str(error)}
+            return
+        if isinstance(found, str):
+            yield {"error": "settings", "why": found}
+            return
+        found.connection.woken = False
+        said = found.programs.restarted()
+        for step, action in enumerate(request["actions"]):
+            try:
+                actions.perform(found, action)
+            except actions.BadAction as error:
+                yield {"step": step, "picture": found.shot(half=False).decode()}
+                yield {"error": "action", "step": step, "why": str(error), "said": said}
+                return
+            finally:
+                found.release()
+            if action["type"] not in ("wait", "screenshot"):
+                found.screen.rest(request["quiet"], request["longest"])
+            if found.connection.woken:
+                yield {"error": "stopped", "step": step, "said": said}
+                return
+            last = step + 1 == len(request["actions"])
+            yield {"step": step, "picture": found.shot(half=not last).decode()}
+        yield {"done": True, "said": [*said, *found.programs.restarted()]}
+
+    def _started(self, settings: dict[str, Any]) -> desktop.Desktop | str:
+        """Return the desktop, or why it cannot have these settings: a desktop keeps its own."""
+        if self._desktop is None:
+            self._desktop = desktop.Desktop(settings, self._wake)
+        now = self._desktop.settings
+        if any(settings[name] != now[name] for name in ("width", "height", "scale", "locale")):
+            return CHANGED % (now["width"], now["height"], now["scale"], now["locale"])
+        return self._desktop
+
+
+def _print(answer: dict[str, Any]) -> None:
+    sys.stdout.buffer.write(json.dumps(answer).encode() + b"\n")
+    sys.stdout.buffer.flush()
