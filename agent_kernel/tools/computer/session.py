@@ -18,8 +18,8 @@ from typing import Any, Literal
 from agent_kernel.errors import SandboxFileError
 from agent_kernel.sandboxes.channel import Channel, Exited
 from agent_kernel.sandboxes.terminal import Program
-from agent_kernel.tools.computer.display import Display
 from agent_kernel.tools.computer.program import NAME, command, source
+from agent_kernel.tools.computer.settings import DesktopSettings
 
 log = logging.getLogger(__name__)
 
@@ -78,7 +78,7 @@ class Batch:
     name: str
     """Unique in the sandbox."""
     actions: Sequence[Json]
-    display: Display = field(default_factory=Display)
+    display: DesktopSettings = field(default_factory=DesktopSettings)
     seconds: float = 120.0
     """The time limit."""
     quiet: float = QUIET

@@ -16,8 +16,8 @@ import pytest_asyncio
 
 from agent_kernel.sandboxes.bubblewrap.backend import BubblewrapBackend
 from agent_kernel.sandboxes.toolbox import Toolbox
-from agent_kernel.tools.computer.display import Display
 from agent_kernel.tools.computer.session import Batch, Performed, perform
+from agent_kernel.tools.computer.settings import DesktopSettings
 from tests.conftest import Missing
 from tests.sandboxes.inside import Sandbox, started
 
@@ -32,11 +32,11 @@ class Desk:
     """A sandbox with a desktop. The page's corner is at `left`, `top` of the screen."""
 
     sandbox: Sandbox
-    display: Display = field(default_factory=Display)
+    display: DesktopSettings = field(default_factory=DesktopSettings)
     left: int = 0
     top: int = 0
 
-    async def act(self, *actions: Json, display: Display | None = None, **fields: Any) -> Performed:
+    async def act(self, *actions: Json, display: DesktopSettings | None = None, **fields: Any) -> Performed:
         """Carry out actions."""
         batch = Batch(f"test/{next(_NAMES)}", actions, display or self.display, **fields)
         return await perform(self.sandbox.channel, batch)

@@ -24,9 +24,9 @@ class Desktop:
     def __init__(self, settings: dict[str, Any], wake: int) -> None:
         """Start it. Raises `NoDesktop`, `x11.ServerGone`, `x11.ServerError`."""
         self.settings = settings
-        self.programs = programs.Programs(settings)
+        self.programs = programs.DesktopPrograms(settings)
         self.connection = x11.Connection(self.programs.display, wake)
-        self.screen = screen.Screen(self.connection)
+        self.screen = screen.DesktopScreen(self.connection)
         self.keyboard = keyboard.Keyboard(self.connection, self._typed)
         self.pointer = pointer.Pointer(self.connection)
         self._shot: tuple[bytes, bool, bytes] | None = None

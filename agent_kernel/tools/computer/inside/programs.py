@@ -49,7 +49,7 @@ class NoDesktop(Exception):
     """A program that a desktop needs is missing, or does not start. The text is a sentence."""
 
 
-class Programs:
+class DesktopPrograms:
     """The running programs of one desktop."""
 
     def __init__(self, settings: dict[str, Any]) -> None:

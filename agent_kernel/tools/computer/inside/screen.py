@@ -12,7 +12,7 @@ _IMAGE = 2
 _COLOURS = 24
 
 
-class Screen:
+class DesktopScreen:
     """The screen of a display. Changes are told by the server, so a screen at rest costs nothing."""
 
     def __init__(self, connection: x11.Connection) -> None:

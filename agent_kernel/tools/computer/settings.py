@@ -18,7 +18,7 @@ _LOCALE = re.compile(r"[A-Za-z]{1,8}(_[A-Za-z0-9]{2,8})?(\.[A-Za-z0-9-]{1,12})?"
 
 
 @dataclass(frozen=True)
-class Display:
+class DesktopSettings:
     """A screen: `width`, `height` in pixels, `scale` of what is drawn, `locale` such as `de_DE.UTF-8`."""
 
     width: int = 1280
@@ -27,10 +27,10 @@ class Display:
     locale: str = "C.UTF-8"
 
 
-def read_display(given: object, where: str) -> Display:
+def read_display(given: object, where: str) -> DesktopSettings:
     """Read the settings in a request; None is the default. Raises `InvalidRequest` below `where`."""
     if given is None:
-        return Display()
+        return DesktopSettings()
     if not isinstance(given, Mapping):
         raise InvalidRequest(f"{where} must be an object, not {shortened(given)}.", param=where)
     known = {"width": WIDTHS, "height": HEIGHTS, "scale": SCALES, "locale": None}
@@ -38,7 +38,7 @@ def read_display(given: object, where: str) -> Display:
         raise InvalidRequest(
             f"{where} cannot have {shortened(unknown[0])}.", hint=f"It has {', '.join(known)}.", param=where
         )
-    default = Display()
+    default = DesktopSettings()
     width = _number(given.get("width", default.width), *WIDTHS, f"{where}.width", whole=True)
     height = _number(given.get("height", default.height), *HEIGHTS, f"{where}.height", whole=True)
     scale = _number(given.get("scale", default.scale), *SCALES, f"{where}.scale", whole=False)
@@ -48,7 +48,7 @@ def read_display(given: object, where: str) -> Display:
             f"{where}.locale must be a locale such as de_DE.UTF-8, not {shortened(locale)}.",
             param=f"{where}.locale",
         )
-    return Display(int(width), int(height), float(scale), locale)
+    return DesktopSettings(int(width), int(height), float(scale), locale)
 
 
 def _number(value: object, least: float, most: float, where: str, *, whole: bool) -> float:
