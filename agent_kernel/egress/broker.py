@@ -37,7 +37,7 @@ _NO_LIMITS = NetworkLimits()
 _LOOKUPS_AT_ONCE = 8
 
 
-@dataclass
+@dataclass(eq=False)
 class _Attempt:
     """A connection while it is open."""
 
@@ -52,6 +52,16 @@ class _Attempt:
     command: str = ""
     waiting: bool = False
     """Whether someone is being asked."""
+    task: asyncio.Task[None] | None = None
+    """What carries it, while a change of the policy can end that."""
+    revoked: bool = False
+    """Whether a change has."""
+
+    def revoke(self) -> None:
+        """End it if it is carried. Idempotent."""
+        if self.task is not None and not self.revoked:
+            self.revoked = True
+            self.task.cancel()
 
     def ended(self) -> ConnectionRecord:
         rule, reason = self.decision.rule, self.refusal or self.decision.reason
@@ -99,9 +109,8 @@ class Broker:
         self._use = NetworkUse()
         self._lookups = asyncio.Semaphore(_LOOKUPS_AT_ONCE)
         self._throttled = False
-        self._open: dict[asyncio.Timeout, NetworkDecision] = {}
         self._termination: SecretHosts | None = None
-        self._serving: list[_Attempt] = []
+        self._serving: dict[_Attempt, None] = {}
 
     @property
     def policy(self) -> NetworkPolicy:
@@ -114,9 +123,9 @@ class Broker:
     @policy.setter
     def policy(self, policy: NetworkPolicy) -> None:
         self._policy = policy
-        for guard, decision in self._open.items():
-            if not _allows(policy, decision) and not guard.expired():
-                guard.reschedule(0)
+        for attempt in self._serving:
+            if attempt.task is not None and not _allows(policy, attempt.decision):
+                attempt.revoke()
 
     @property
     def termination(self) -> SecretHosts | None:
@@ -130,9 +139,9 @@ class Broker:
     def termination(self, termination: SecretHosts | None) -> None:
         both = [each for each in (self._termination, termination) if each is not None]
         self._termination = termination
-        for guard, decision in self._open.items():
-            if any(each.covers(decision.name) for each in both) and not guard.expired():
-                guard.reschedule(0)
+        for attempt in self._serving:
+            if any(each.covers(attempt.decision.name) for each in both):
+                attempt.revoke()
 
     @property
     def open(self) -> int:
@@ -188,7 +197,7 @@ class Broker:
         if attempt.decision.rule is None and not self._policy.asks:
             raise ConnectDenied(attempt.decision.reason)
         self._meter.begin()  # a connection that waits for an answer is open
-        self._serving.append(attempt)
+        self._serving[attempt] = None
         policy = self._policy
         try:
             if self._judge is not None:
@@ -204,7 +213,7 @@ class Broker:
             await self._carry_within_policy(attempt, rule, stream)
         finally:
             self._meter.end()
-            self._serving.remove(attempt)
+            del self._serving[attempt]
 
     def _check_readable(self, to: AllowedTarget) -> None:
         if self._termination is not None:
@@ -214,19 +223,20 @@ class Broker:
 
     async def _carry_within_policy(self, attempt: _Attempt, rule: NetworkRule, stream: EgressStream) -> None:
         """Carry a connection. Raises `ConnectDenied` when a new policy does not allow it."""
-        guard, decision = asyncio.timeout(None), attempt.decision
-        self._open[guard] = decision
+        task, decision = asyncio.current_task(), attempt.decision
+        if task is None:
+            raise RuntimeError("a connection is carried by a task")
+        attempt.task, cancelling = task, task.cancelling()
         try:
-            async with guard:
-                await self._carry(attempt, rule, stream)
-        except TimeoutError:
-            if not guard.expired():
+            await self._carry(attempt, rule, stream)
+        except asyncio.CancelledError:
+            if not attempt.revoked or task.uncancel() > cancelling:
                 raise
             if _allows(self._policy, decision):
                 raise ConnectDenied("the secrets of this host have changed; connect again") from None
             raise ConnectDenied(_no_longer(self._policy, decision)) from None
         finally:
-            del self._open[guard]
+            attempt.task = None
 
     async def _carry(self, attempt: _Attempt, rule: NetworkRule, stream: EgressStream) -> None:
         name, port = attempt.decision.name, attempt.decision.port

@@ -37,6 +37,8 @@ class NetworkMeter:
         self.sent = 0
         self.received = 0
         self._clock = clock
+        self._most_out = float("inf") if limits.bytes_out is None else limits.bytes_out
+        self._most_in = float("inf") if limits.bytes_in is None else limits.bytes_in
         self._begun: deque[float] = deque(maxlen=max(limits.per_minute, 1))
 
     def attempt(self) -> None:
@@ -66,8 +68,7 @@ class NetworkMeter:
         self.received += received
 
     def _check_bytes(self, sent: int, received: int) -> None:
-        out, into = self.limits.bytes_out, self.limits.bytes_in
-        if out is not None and sent and self.sent + sent > out:
-            raise LimitExceeded(f"this container has sent its limit of {out} bytes")
-        if into is not None and received and self.received + received > into:
-            raise LimitExceeded(f"this container has received its limit of {into} bytes")
+        if self.sent + sent > self._most_out:
+            raise LimitExceeded(f"this container has sent its limit of {self._most_out} bytes")
+        if self.received + received > self._most_in:
+            raise LimitExceeded(f"this container has received its limit of {self._most_in} bytes")

@@ -7,7 +7,6 @@ than the bytes do.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import socket
 from collections.abc import Callable
 
@@ -38,19 +37,8 @@ class Pump:
         self._loop = asyncio.get_running_loop()
         self._edges = Edges.of(self._loop)
         self._done: asyncio.Future[None] = self._loop.create_future()
-
-        def sent(data: bytes | memoryview) -> bytes:
-            passed = gate.feed(bytes(data)) if data else gate.end()
-            if passed:
-                count(len(passed), 0)
-            return passed
-
-        def received(data: bytes | memoryview) -> bytes | memoryview:
-            count(0, len(data))
-            return data
-
-        self._up = _Way(inside.socket, outside, sent)
-        self._down = _Way(outside, inside.socket, received)
+        self._up = _Up(inside.socket, outside, gate, count)
+        self._down = _Down(outside, inside.socket, count)
 
     async def run(self) -> None:
         """Carry bytes until both directions have ended, and close the server's socket.
@@ -87,7 +75,7 @@ class Pump:
             self._advance(target)
 
     def _advance(self, way: _Way) -> None:
-        if self._done.done() or way.ended:
+        if way.ended or self._done.done():
             return
         try:
             more = way.advance()
@@ -123,13 +111,10 @@ class BrokenEnd(Exception):
 
 
 class _Way:
-    """One direction. `check` returns what may be passed on; it gets nothing when the source has ended."""
+    """One direction."""
 
     def __init__(
-        self,
-        source: socket.socket,
-        target: socket.socket,
-        check: Callable[[bytes | memoryview], bytes | memoryview],
+        self, source: socket.socket, target: socket.socket, count: Callable[[int, int], None]
     ) -> None:
         self.target = target
         self.ends = False
@@ -139,11 +124,15 @@ class _Way:
         self.blocked = False
         """Whether the target takes no more now."""
         self._source = source
-        self._check = check
+        self._count = count
         self._buffer: memoryview | None = None
         self._size = LEAST
         self._rest: bytes | memoryview = b""
         self._full = False
+
+    def check(self, data: bytes | memoryview) -> bytes | memoryview:
+        """Return what may be passed on, counted. It gets nothing when the source has ended."""
+        raise NotImplementedError
 
     def advance(self) -> bool:
         """Carry what is there, up to some pieces. Return whether there may be more to carry now.
@@ -167,7 +156,9 @@ class _Way:
 
     def _read(self) -> bool:
         """Read a piece. Return whether there was one, or the end of all."""
-        most = self._size if Pump.running < 16 else max(LEAST, min(self._size, HELD // Pump.running))
+        most = self._size
+        if most > LEAST and Pump.running >= 16:
+            most = max(LEAST, min(most, HELD // Pump.running))
         data: bytes | memoryview
         try:
             if most == LEAST:
@@ -188,7 +179,7 @@ class _Way:
             self._size = min(2 * size, LARGEST)
         elif size < most // 2:
             self._buffer, self._size = None, max(LEAST, most // 2)
-        self._rest = self._check(data)
+        self._rest = self.check(data)
         return True
 
     def _send(self) -> bool:
@@ -207,5 +198,32 @@ class _Way:
 
     def _end(self) -> None:
         self.ended = True
-        with contextlib.suppress(OSError):  # it is broken already, which the other direction reports
+        try:
             self.target.shutdown(socket.SHUT_WR)
+        except OSError:  # it is broken already, which the other direction reports
+            return
+
+
+class _Up(_Way):
+    """From the program to the server, through a gate."""
+
+    def __init__(
+        self, source: socket.socket, target: socket.socket, gate: Gate, count: Callable[[int, int], None]
+    ) -> None:
+        super().__init__(source, target, count)
+        self._gate = gate
+
+    def check(self, data: bytes | memoryview) -> bytes:
+        passed = self._gate.feed(bytes(data)) if data else self._gate.end()
+        if passed:
+            self._count(len(passed), 0)
+        return passed
+
+
+class _Down(_Way):
+    """From the server to the program."""
+
+    def check(self, data: bytes | memoryview) -> bytes | memoryview:
+        if data:
+            self._count(0, len(data))
+        return data

@@ -93,7 +93,7 @@ async def dial(address: Address, port: int) -> socket.socket:
         connected.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         connected.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
         try:
-            connected.connect((str(address), port))
+            connected.connect((socket.inet_ntop(family, address.packed), port))
         except BlockingIOError:
             await _connection(connected)
     except OSError as error:

@@ -50,7 +50,7 @@ class SandboxConnection:
         self._descriptors: Descriptors | None = None
         if methods and isinstance(stream, SocketStream) and may_take():
             self._descriptors = stream.descriptors
-        self._incoming = IncomingCalls(methods, self.send, self._descriptors)
+        self._incoming = IncomingCalls(methods, self.send, self._descriptors, self._put)
         self._greeting: asyncio.Future[frozenset[str]] = asyncio.get_running_loop().create_future()
         self._silence = Silence(lambda: bool(self._calls or self._incoming.any), self._ping, self._unanswered)
         self.failure: SandboxError | None = None
@@ -154,6 +154,10 @@ class SandboxConnection:
                     await asyncio.wait_for(self.closed.wait(), VERDICT_TIMEOUT)
                 self._check()
                 raise
+
+    def _put(self, encoded: bytes) -> bool:
+        """Send a frame if that takes no wait. Return whether it is sent."""
+        return self.failure is None and isinstance(self._stream, SocketStream) and self._stream.put(encoded)
 
     async def _cancel(self, call: Call) -> None:
         try:

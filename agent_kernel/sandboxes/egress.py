@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -52,9 +52,9 @@ class CurrentEgress:
     def __init__(self, egress: Egress) -> None:
         self.egress = egress
 
-    async def connect(self, name: str, port: int, stream: EgressStream) -> None:
+    def connect(self, name: str, port: int, stream: EgressStream) -> Coroutine[Any, Any, None]:
         """See `Egress.connect`."""
-        await self.egress.connect(name, port, stream)
+        return self.egress.connect(name, port, stream)
 
 
 @dataclass(frozen=True)
@@ -70,12 +70,14 @@ class Access:
 class EgressStream:
     """The sandbox's end of one connection: bytes in both directions, each ended by itself."""
 
+    answered = False
+    """Whether the host has ended the connection."""
+
+    cancelled = False
+    """Whether the program inside has given up."""
+
     def __init__(self, number: int, send: Callable[[wire.Bytes], Awaitable[None]]) -> None:
         self.number = number
-        self.answered = False
-        """Whether the host has ended the connection."""
-        self.cancelled = False
-        """Whether the program inside has given up."""
         self._send = send
         self._credit = wire.Credit()
         self._received: deque[bytes] = deque()
@@ -162,11 +164,13 @@ class EgressStream:
         self._news.set()
 
 
-async def serve_connect(egress: Egress, arguments: dict[str, Any], stream: EgressStream) -> None:
-    """Check what boxd asks for, and have `egress` connect it. Raises what `egress` raises."""
+def serve_connect(
+    egress: Egress, arguments: dict[str, Any], stream: EgressStream
+) -> Coroutine[Any, Any, None]:
+    """Check what boxd asks for, and return what connects it by `egress`. Raises `ConnectDenied`."""
     name, port = arguments.get("name"), arguments.get("port")
     if not (isinstance(name, str) and 0 < len(name) <= NAME_LIMIT):
         raise ConnectDenied("That is not a host name.")
     if not (type(port) is int and 0 < port < 1 << 16):
         raise ConnectDenied("That is not a port.")
-    await egress.connect(name, port, stream)
+    return egress.connect(name, port, stream)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import logging
 from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
@@ -23,21 +24,29 @@ _SOON, _TOGETHER = 0.005, 32
 Nobody waits for the answer to a connection that has ended on both sides, and each message wakes boxd.
 """
 
+_USUAL = {"accepted": True, "ended": True}
+_ENCODED = json.dumps(_USUAL).encode()
+
 Method = Callable[[dict[str, Any], EgressStream], Awaitable[None]]
 """A handler for a channel that boxd opened: `(arguments, stream)`."""
 
 
 class IncomingCalls:
-    """Serves `methods` to one boxd. `send` sends a frame; its calls may bring `descriptors` (None: none)."""
+    """Serves `methods` to one boxd. Its calls may bring `descriptors` (None: none).
+
+    `send` sends a frame; `put` sends one without a wait, or returns False.
+    """
 
     def __init__(
         self,
         methods: Mapping[str, Method],
         send: Callable[[wire.Bytes], Awaitable[None]],
         descriptors: Descriptors | None,
+        put: Callable[[bytes], bool],
     ) -> None:
         self.methods = methods
         self._send = send
+        self._put = put
         self._descriptors = descriptors
         self._served: dict[int, EgressStream] = {}
         self._tasks: dict[int, asyncio.Task[None]] = {}
@@ -92,7 +101,7 @@ class IncomingCalls:
         except wire.WireError:
             close(descriptor)
             raise
-        return ProgramSocket(number, self._send, connected, reply.encode("ascii"), close), method
+        return ProgramSocket(number, connected, reply.encode("ascii"), close), method
 
     def take(self, kind: int, number: int, payload: bytes) -> None:
         """Take a frame on a channel of boxd's. Raises `WireError` if it does not belong there."""
@@ -149,12 +158,23 @@ class IncomingCalls:
         stream.answered = True
         self._unanswered -= 1
         kind = wire.RESULT if answer is None else wire.ERROR
-        self._answers.append(wire.message(kind, stream.number, {**known, **(answer or {})}))
+        if answer is None and known == _USUAL:
+            self._answers.append(wire.frame(kind, stream.number, _ENCODED))
+        else:
+            self._answers.append(wire.message(kind, stream.number, {**known, **(answer or {})}))
         if kind == wire.RESULT and known.get("ended") and len(self._answers) < _TOGETHER:
             if self._flush_at is None:
-                self._flush_at = asyncio.get_running_loop().call_later(_SOON, lambda: begin(self._flush()))
+                self._flush_at = asyncio.get_running_loop().call_later(_SOON, self._flush_soon)
         else:
             await self._flush()
+
+    def _flush_soon(self) -> None:
+        """Send the answers that wait, without a task if boxd reads them."""
+        self._flush_at = None
+        if self._answers and self._put(b"".join(self._answers)):
+            self._answers.clear()
+        else:
+            begin(self._flush())
 
     async def _flush(self) -> None:
         """Send the answers that wait."""

@@ -117,6 +117,24 @@ class SocketStream:
     async def write(self, data: bytes | memoryview) -> None:
         """See `ByteStream.write`. After a cancellation the rest is sent nevertheless: frames stay whole."""
         self._check()
+        self._put(data)
+        while len(self._out) > _WAITING:
+            self._sent.clear()
+            await self._sent.wait()
+            self._check()
+
+    def put(self, data: bytes) -> bool:
+        """Send a whole frame without a wait. Return False, and send nothing, if too much waits already."""
+        if self._closed or self._broken or len(self._out) > _WAITING:
+            return False
+        try:
+            self._put(data)
+        except SandboxUnreachable:  # the reader is about to learn why
+            return False
+        return True
+
+    def _put(self, data: bytes | memoryview) -> None:
+        """Send what the socket takes now, and keep the rest. Raises `SandboxUnreachable`."""
         if not self._out:
             sent = self._send(data)
             if sent == len(data):
@@ -124,10 +142,6 @@ class SocketStream:
             data = memoryview(data)[sent:]
             self._loop.add_writer(self._fd, self._flush)
         self._out += data
-        while len(self._out) > _WAITING:
-            self._sent.clear()
-            await self._sent.wait()
-            self._check()
 
     def _send(self, data: bytes | bytearray | memoryview) -> int:
         """Send what the socket takes now. Raises `SandboxUnreachable`."""

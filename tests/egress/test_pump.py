@@ -40,15 +40,12 @@ class Handed:
 
     def __init__(self, broker: Broker, ends: tuple[socket.socket, socket.socket], port: int) -> None:
         self.program, accepted = ends
-        self.stream = ProgramSocket(2, self._send, accepted, b"hello\n", os.close)
+        self.stream = ProgramSocket(2, accepted, b"hello\n", os.close)
         self.task = asyncio.create_task(broker.connect("db.internal", port, self.stream))
         self.stream.left = self._left
 
     def _left(self) -> None:
         asyncio.get_running_loop().call_soon(self.task.cancel)
-
-    async def _send(self, frame: wire.Bytes) -> None:
-        raise AssertionError("boxd hears nothing of it")
 
     async def streams(self) -> Streams:
         reader, self._writer = await asyncio.open_connection(sock=self.program)

@@ -29,6 +29,11 @@ class NetworkBound:
         self.variables: dict[str, str] = {}
         """The variables by which the tools of its presets learn their indexes, as they were read last."""
 
+    @property
+    def last(self) -> NetworkPolicy | None:
+        """The policy as it was read last; None if it never was."""
+        return self._known
+
     async def known(self) -> NetworkPolicy:
         """Return the policy as it was read last, and read it if it never was."""
         return self._known or await self.read()

@@ -218,7 +218,9 @@ class ContainerEgress:
 
     def _verdict(self, name: str, port: int) -> Verdict | None:
         """Return the strictest approval rule about a destination: the operator's and the running turns'."""
-        policies = [policy for caller in self._callers for policy in caller.policies]
+        policies = [policy for caller in self._callers for policy in caller.policies if policy.rules]
+        if not policies and not self._rules.rules:  # most often
+            return None
         return strictest_about_host([self._rules, *policies], name, port)
 
     async def _asked(self, decision: NetworkDecision, rule: NetworkRule, why: str) -> NetworkDecision:

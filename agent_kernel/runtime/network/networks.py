@@ -53,6 +53,7 @@ class RowPolicy:
         self._seen: tuple[int, str | None] | None = None
         """The version of the rows, and what the row held then; None as text if there was no row."""
         self._last: tuple[str, NetworkPolicy, ContainerNetwork] | None = None
+        self._reads = False
 
     async def bound(self) -> NetworkPolicy:
         """Return the operator's policy."""
@@ -60,25 +61,25 @@ class RowPolicy:
 
     async def read(self) -> NetworkPolicy:
         """Return the present policy within the operator's; that of a deleted container allows nothing."""
-        text = await self._text()
+        version, seen = self._rows.version(), self._seen  # before the row: a change between shows next time
+        known = version is not None and seen is not None and seen[0] == version
+        text = seen[1] if known and seen is not None else await self._text(version)
         if text is None:
             return NetworkPolicy()
-        bound = await self.bound()
+        bound = self._bound.last or await self.bound()
         if self._last is None or self._last[0] != text or self._last[1] is not bound:
-            self._last = text, bound, ContainerNetwork.of_json(text).within(bound)
+            network = ContainerNetwork.of_json(text).within(bound)
+            self._last = text, bound, network
+            self._reads = network.reads(bound)
         return self._last[2].policy
 
     def use_secrets(self) -> None:
         """Let connections use the secrets of the policy that was read last."""
         if self._last is not None:
-            _, bound, network = self._last
-            self._apply(network.secrets, network.reads(bound))
+            self._apply(self._last[2].secrets, self._reads)
 
-    async def _text(self) -> str | None:
-        """Return the network in the row, which is read again only if something in the store has changed."""
-        version = self._rows.version()  # before the row: a change between them shows next time
-        if version is not None and self._seen is not None and self._seen[0] == version:
-            return self._seen[1]
+    async def _text(self, version: int | None) -> str | None:
+        """Read the network in the row, which is done again only if something in the store has changed."""
         row = await self._rows.container(self._id)
         text = None if row is None else row.network
         self._seen = None if version is None else (version, text)

@@ -55,6 +55,8 @@ class NetworkSecrets:
 
     def apply(self, container_id: str, declared: Secrets, broker: Broker, *, reads: bool) -> None:
         """Let a container's broker use its secrets. Where they have changed, its connections end."""
+        if not declared and not reads and self._applied.get(container_id) is None:  # most often
+            return
         secrets = self.known(container_id, declared)
         now = (secrets, self._authorities.get(container_id)) if secrets or reads else None
         if now == self._applied.get(container_id):

@@ -109,20 +109,20 @@ def _line(event: str, fields: dict[str, Field]) -> bytes:
         "event": event,
         "pid": os.getpid(),
     }
-    cut = []
     for name, value in fields.items():
-        if value is None:
-            continue
-        if isinstance(value, str):
-            if len(value) > LONGEST_TEXT:
-                cut.append(name)
-                value = value[:LONGEST_TEXT]
-        elif isinstance(value, float):
-            value = round(value, 6)
-        record[name] = value
-    if cut:
-        record["cut"] = cut
-    return json.dumps(record).encode() + b"\n"  # ASCII: no character in it can break a line or a terminal
+        if value is not None:
+            record[name] = value if value.__class__ is not float else round(value, 6)
+    line = json.dumps(record).encode()  # ASCII: no character in it can break a line or a terminal
+    if len(line) > LONGEST_TEXT:  # a short line has no long text
+        line = json.dumps(_cut(record)).encode()
+    return line + b"\n"
+
+
+def _cut(record: dict[str, object]) -> dict[str, object]:
+    """Return a record with its long texts cut, and their names in `cut`."""
+    long = {name: text for name, text in record.items() if isinstance(text, str) and len(text) > LONGEST_TEXT}
+    cut = {name: text[:LONGEST_TEXT] for name, text in long.items()}
+    return {**record, **cut, **({"cut": [*cut]} if cut else {})}
 
 
 @contextmanager

@@ -40,37 +40,33 @@ class InTime(Generic[Result]):
     """Await it for what a coroutine returns. Raises what that raises, `TimeoutError` after `seconds`."""
 
     def __init__(self, coroutine: Coroutine[Any, Any, Result], seconds: float) -> None:
-        self._begun = _Begun(coroutine)
+        self._coroutine = coroutine
         self._seconds = seconds
 
     def __await__(self) -> Generator[Any, Any, Result]:
-        self._begun.begin()
-        if not self._begun.waits:
-            return (yield from self._begun.__await__())
-        return (yield from self._wait().__await__())
+        try:
+            waits_for = self._coroutine.send(None)
+        except StopIteration as end:
+            result: Result = end.value
+            return result
+        return (yield from self._wait(_Begun(self._coroutine, waits_for)).__await__())
 
-    async def _wait(self) -> Result:
+    async def _wait(self, begun: _Begun[Result]) -> Result:
         async with asyncio.timeout(self._seconds):
-            return await self._begun
+            return await begun
 
 
 class _Begun(Coroutine[Any, Any, Result]):
-    """A coroutine that runs up to its first wait in `begin`. The first step after that tells what it is."""
+    """A coroutine that ran up to its first wait, for `waits_for` or in `begin`: its first step tells that."""
 
-    def __init__(self, coroutine: Coroutine[Any, Any, Result]) -> None:
+    def __init__(self, coroutine: Coroutine[Any, Any, Result], waits_for: Any = None) -> None:
         self._coroutine = coroutine
-        self._waits_for: Any = None
+        self._waits_for = waits_for
         self._end: BaseException | None = None
-        self._first = False
-
-    @property
-    def waits(self) -> bool:
-        """Whether it has not ended in `begin`."""
-        return self._end is None
+        self._first = True
 
     def begin(self) -> None:
         """Run it to its first wait. Raises nothing."""
-        self._first = True
         try:
             self._waits_for = self._coroutine.send(None)
         except BaseException as end:  # noqa: BLE001 (the first step raises it)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import socket
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from typing import Any
 
 from agent_kernel.sandboxes.boxd import wire
@@ -18,6 +18,11 @@ from agent_kernel.sandboxes.near.waiting import readable, writable
 
 NOW = socket.MSG_DONTWAIT | socket.MSG_NOSIGNAL
 """Flags of every call on a socket that somebody else may change."""
+
+_TCP = (socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+_KIND: tuple[int, ...] = ()
+if hasattr(socket, "SO_DOMAIN"):  # nothing is handed over on other systems
+    _KIND = (socket.SO_DOMAIN, socket.SO_TYPE, socket.SO_PROTOCOL, socket.SO_ACCEPTCONN)
 
 MOST_REPLY = 200
 _ROOM = 256 << 10
@@ -29,16 +34,18 @@ def take_over(fd: int) -> socket.socket:
     Raises `WireError` unless it is a TCP connection; the descriptor stays open then.
     """
     try:
-        connected = socket.socket(fileno=fd)
+        connected = socket.socket(*_TCP, fileno=fd)  # Python asks for nothing that it is told
     except OSError:
         raise wire.WireError("a descriptor that is not a socket") from None
-    kind = connected.family, connected.type, connected.proto
-    if kind != (socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP) or connected.getsockopt(
-        socket.SOL_SOCKET, socket.SO_ACCEPTCONN
-    ):
+    kind = tuple([connected.getsockopt(socket.SOL_SOCKET, option) for option in _KIND])
+    if kind != (*_TCP, 0):
         connected.detach()
         raise wire.WireError("a socket that is not a TCP connection")
     return connected
+
+
+def _nobody() -> None:
+    """Nobody serves it yet."""
 
 
 class ProgramSocket(EgressStream):
@@ -51,16 +58,15 @@ class ProgramSocket(EgressStream):
     def __init__(
         self,
         number: int,
-        send: Callable[[wire.Bytes], Awaitable[None]],
         connected: socket.socket,
         reply: bytes,
         close: Callable[[int], None],
     ) -> None:
-        super().__init__(number, send)
+        self.number = number  # and no more of a stream: no frame carries its bytes
         self.socket = connected
         self.ended = False
         """Whether the program has ended its direction."""
-        self.left: Callable[[], None] = lambda: None
+        self.left: Callable[[], None] = _nobody
         self._reply = reply
         self._close = close
         self._accepted = False
