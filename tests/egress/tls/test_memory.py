@@ -57,11 +57,9 @@ class Way:
         return [ip_address("127.0.0.1")]
 
     async def serve(self) -> None:
-        async def send(frame: object) -> None: ...
-
         while True:
             connected, _ = await asyncio.get_running_loop().sock_accept(self.listening)
-            stream = ProgramSocket(2, send, connected, b"", os.close)
+            stream = ProgramSocket(2, connected, b"", os.close)
             self.tasks.append(asyncio.create_task(self._carry(stream)))
 
     async def _carry(self, stream: ProgramSocket) -> None:
