@@ -1,7 +1,8 @@
 """The order of passages: hits by words and hits by vectors, fused by their scores.
 
 The scores of each method are put on one scale from 0 to 1 and added with the weights, a convex combination.
-Bruch, Gai and Ingber (2022) found it better than fusion of ranks, and so did the questions over docs/.
+Bruch, Gai and Ingber (2022) found it better than fusion of ranks, and so did the questions over docs/. A hit
+by words counts by how many of the query's words it has: the best of those that share one word is no answer.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from agent_kernel.models.embedding.embedders import EMBEDDING_WEIGHT
 from agent_kernel.store.documents import Hit
 from agent_kernel.tools.document_search.search import Ranking
 
@@ -20,6 +22,9 @@ HALF = 10.0
 """The bm25 score that counts as 0.5 if there are no vectors."""
 
 MOST_WORDS = 64
+
+START = 5
+"""Letters by which a word is the same as another form of it."""
 
 SHARED = 100
 """Characters by which the start of a chunk is recognised in its neighbour."""
@@ -39,6 +44,13 @@ def words_of(text: str) -> list[str]:
     return [word for word in words if word not in _SAYS_NOTHING][:MOST_WORDS] or words[:MOST_WORDS]
 
 
+def share_of(words: Sequence[str], text: str) -> float:
+    """Return the share of words that a text has, at least one of them; inflections vary behind the start."""
+    wanted = {word[:START] for word in words}
+    has = {word[:START] for word in re.findall(r"\w+", text.lower())}
+    return max(len(wanted & has), 1) / len(wanted) if wanted else 1.0
+
+
 @dataclass
 class Ranked:
     """A hit with its best shares, from 0 to 1, of the first hit's score by words and by vectors."""
@@ -49,12 +61,12 @@ class Ranked:
     by_vectors: float = 0.0
     bm25: float = 0.0
 
-    def score(self, ranking: Ranking, *, hybrid: bool) -> float:
-        """Return the score from 0 to 1."""
+    def score(self, ranking: Ranking, weight: float, *, hybrid: bool) -> float:
+        """Return the score from 0 to 1. `weight` is that of vectors."""
         if not hybrid:
             return self.bm25 / (self.bm25 + HALF) if self.bm25 > 0 else 0.0
-        found = ranking.text_weight * self.by_words + ranking.embedding_weight * self.by_vectors
-        return found / (ranking.text_weight + ranking.embedding_weight)
+        words, vectors = ranking.text_weight, weight
+        return (words * self.by_words + vectors * self.by_vectors) / (words + vectors)
 
 
 @dataclass
@@ -63,14 +75,17 @@ class Fusion:
 
     ranking: Ranking
     hybrid: bool
+    weight: float = EMBEDDING_WEIGHT
+    """What vectors count where the request does not say."""
     _found: dict[tuple[str, int], Ranked] = field(default_factory=dict)
 
-    def add_words(self, hits: Sequence[tuple[str, Hit]]) -> None:
-        """Add the hits of one query by words, of all stores."""
+    def add_words(self, hits: Sequence[tuple[str, Hit]], words: Sequence[str] = ()) -> None:
+        """Add the hits of one query by these words, of all stores."""
         most = max((hit.score for _, hit in hits), default=0.0)
         for store_id, hit in hits:
             ranked = self._of(store_id, hit)
-            ranked.by_words = max(ranked.by_words, hit.score / most if most > 0 else 1.0)
+            share = hit.score / most if most > 0 else 1.0
+            ranked.by_words = max(ranked.by_words, share * share_of(words, hit.text))
             ranked.bm25 = max(ranked.bm25, hit.score)
 
     def add_vectors(self, hits: Sequence[tuple[str, Hit]]) -> None:
@@ -87,7 +102,10 @@ class Fusion:
 
     def best(self, limit: int) -> list[tuple[Ranked, float]]:
         """Return the best hits with their scores, best first."""
-        scored = [(each, each.score(self.ranking, hybrid=self.hybrid)) for each in self._found.values()]
+        given = self.ranking.embedding_weight
+        weight = self.weight if given is None else given
+        found = self._found.values()
+        scored = [(each, each.score(self.ranking, weight, hybrid=self.hybrid)) for each in found]
         scored.sort(key=lambda each: (-each[1], each[0].hit.chunk))
         scored = [each for each in scored if each[1] >= self.ranking.threshold]
         taken = _distinct([each.hit for each, _ in scored], limit)

@@ -171,20 +171,22 @@ class LocalVectorStores:
         most = max(CANDIDATES, 3 * query.limit)
         model = self._embedder.name if self._embedder is not None else None
         embedded = {store for (store, _), row in files.items() if row.embedded_with == model}
-        hybrid = self._embedder is not None and query.ranking.embedding_weight > 0 and bool(embedded)
-        fusion = Fusion(query.ranking, hybrid)
+        hybrid = self._embedder is not None and query.ranking.embedding_weight != 0 and bool(embedded)
+        weight = self._embedder.weight if self._embedder is not None else 0.0
+        fusion = Fusion(query.ranking, hybrid, weight)
         vectors = await self._embedder.embed(query.texts) if self._embedder is not None and hybrid else []
         for place, text in enumerate(query.texts):
+            words = words_of(text)
             by_words: list[tuple[str, Hit]] = []
             by_vectors: list[tuple[str, Hit]] = []
             for store_id, only in allowed.items():
                 if query.ranking.text_weight > 0 or not hybrid:
-                    hits = await self._rows.find_words(store_id, words_of(text), only, most)
+                    hits = await self._rows.find_words(store_id, words, only, most)
                     by_words += [(store_id, hit) for hit in hits]
                 if hybrid and store_id in embedded:
                     near = await self._rows.find_vectors(store_id, vectors[place], str(model), only, most)
                     by_vectors += [(store_id, hit) for hit in near]
-            fusion.add_words(by_words)
+            fusion.add_words(by_words, words)
             fusion.add_vectors(by_vectors)
         return fusion
 

@@ -15,9 +15,6 @@ Json = Mapping[str, Any]
 RANKERS = ("auto", "default-2024-11-15", "none")
 MOST_RESULTS = 50
 
-EMBEDDING_WEIGHT = 1.5
-"""What meaning counts beside words, unless a request says otherwise: the best over the questions of docs/."""
-
 
 @dataclass(frozen=True)
 class Ranking:
@@ -25,7 +22,8 @@ class Ranking:
 
     threshold: float = 0.0
     """Results below this score, from 0 to 1, are left out."""
-    embedding_weight: float = EMBEDDING_WEIGHT
+    embedding_weight: float | None = None
+    """What meaning counts beside words; None: as it is best for the embedding model."""
     text_weight: float = 1.0
 
 
@@ -97,13 +95,13 @@ def read_ranking(given: object, where: str) -> Ranking:
     if weights is not None and not isinstance(weights, Mapping):
         raise InvalidRequest(f"{where}.hybrid_search must be an object.", param=f"{where}.hybrid_search")
     weights = weights or {}
-    place = f"{where}.hybrid_search"
+    place, meaning = f"{where}.hybrid_search", weights.get("embedding_weight")
     ranking = Ranking(
         _number(given.get("score_threshold"), f"{where}.score_threshold", 0.0, 1.0),
-        _number(weights.get("embedding_weight"), f"{place}.embedding_weight", EMBEDDING_WEIGHT, 1e6),
+        None if meaning is None else _number(meaning, f"{place}.embedding_weight", 0.0, 1e6),
         _number(weights.get("text_weight"), f"{place}.text_weight", 1.0, 1e6),
     )
-    if not ranking.embedding_weight and not ranking.text_weight:
+    if ranking.embedding_weight == 0 and not ranking.text_weight:
         raise InvalidRequest(f"{place}: one of the weights must be greater than 0.", param=place)
     return ranking
 

@@ -18,12 +18,32 @@ def test_passages_stand_below_their_headings() -> None:
     assert Passages().of("# Only a heading") == ["# Only a heading"]
 
 
+def test_paragraphs_items_and_rows_stand_alone() -> None:
+    text = "# Birds\nThey fly\nand sing.\n\n- Herons\n  hunt.\n- Ducks swim.\n\n"
+    text += "| who | what |\n|---|---|\n| owl | hoots |\n"
+    assert [each.removeprefix("Birds\n") for each in Passages().of(text)] == [
+        "They fly\nand sing.", "- Herons\n  hunt.", "- Ducks swim.", "| who | what |", "| owl | hoots |",
+    ]  # fmt: skip
+    assert Passages().of("1. One\n2. Two\n\n---\n") == ["1. One", "2. Two"]
+
+
 def test_next_chunk_knows_the_heading_it_begins_below() -> None:
     passages = Passages()
     shared = "The heron hunts at dawn, and waits for hours without a move in shallow water. "
     assert passages.of(f"# Heron\n{shared}") == [f"Heron\n{shared.strip()}"]
     assert passages.of(f"{shared}It eats fish.") == [f"Heron\n{shared}It eats fish."]
     assert passages.of("It nests in trees.") == ["Heron\nIt nests in trees."]
+
+
+def test_a_passage_is_not_cut_where_chunks_overlap() -> None:
+    passages, heron = (
+        Passages(),
+        "The heron hunts at dawn, and waits for hours without a move in shallow water.",
+    )
+    assert passages.of(f"{heron}\n\nIt eats fish.") == [heron, "It eats fish."]
+    assert passages.of(f"{heron[4:]}\n\nIt eats fish.\n\nIt nests.") == ["It eats fish.", "It nests."]
+    assert passages.of("fish.\n\nIt nests.") == ["It nests."]
+    assert Passages().of(heron[4:]) == [heron[4:]]
 
 
 def test_long_sections_lose_no_word() -> None:

@@ -41,6 +41,16 @@ def test_first_in_both_orders_scores_one() -> None:
     assert score == pytest.approx(1.0)
 
 
+def test_hits_by_words_count_by_how_many_words_they_have() -> None:
+    fusion = Fusion(Ranking(), hybrid=True)
+    one, other = Hit(1, 1, "Rivers are old.", 9.0), Hit(2, 1, "Sodium cools the river.", 8.0)
+    fusion.add_words([("vs", one), ("vs", other)], ["river", "sodium"])
+    (first, _), (second, _) = fusion.best(2)
+    assert (first.hit.chunk, second.hit.chunk) == (2, 1)
+    assert first.by_words == pytest.approx(8 / 9)
+    assert second.by_words == pytest.approx(1 / 2)
+
+
 def test_words_without_meaning_are_left_out() -> None:
     assert words_of("What is the Größe of it?") == ["größe"]
     assert words_of("What is it?") == ["what", "is", "it"]
