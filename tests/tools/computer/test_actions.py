@@ -197,3 +197,17 @@ async def test_crashes_are_told_and_mended(desk: Desk) -> None:
     assert (done.status, len(done.shots)) == ("ok", 1)
     left = await desk.sandbox("pgrep -c Xvfb; pgrep -c openbox")
     assert left.stdout.split() == [b"1", b"1"]
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1800)
+async def test_ten_thousand_actions_leave_no_trace(desk: Desk) -> None:
+    memory = "awk '/^VmRSS/ {print $2}' /proc/$(pgrep -f '^python3 -I -c import os')/status"
+    moves = [{"type": "move", "x": 10 + n, "y": 700} for n in range(500)]
+    sizes = []
+    for _ in range(20):
+        done = await desk.act(*moves, quiet=0.0, seconds=600.0)
+        assert (done.status, len(done.shots)) == ("ok", 500)
+        sizes.append(int((await desk.sandbox(memory)).stdout))
+    assert sizes[-1] < sizes[1] + 20_000  # kB
+    assert (await desk.sandbox("pgrep -c Xvfb")).stdout == b"1\n"

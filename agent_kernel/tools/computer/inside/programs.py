@@ -72,6 +72,7 @@ class DesktopPrograms:
         command = [
             *("Xvfb", "-displayfd", str(write), "-screen", "0", "%dx%dx24" % (width, height)),
             *("-nolisten", "tcp", "-noreset", "-s", "0", "-dpi", str(round(96 * self._settings["scale"]))),
+            *("-extension", "GLX"),  # nobody draws with it, and it takes a third of the server's memory
         ]
         os.makedirs(_SOCKETS, mode=0o1777, exist_ok=True)  # a server that is not root's does not make it
         log = os.path.join(self._folder, "Xvfb.log")
