@@ -45,7 +45,7 @@ done 2>/dev/null
 
 
 @asynccontextmanager
-async def desktop() -> AsyncIterator[Channel]:
+async def with_desktop() -> AsyncIterator[Channel]:
     """Yield a channel into a sandbox with a desktop that has started."""
     with tempfile.TemporaryDirectory() as folder:
         backend = BubblewrapBackend(Path(folder), Toolbox(RuntimeSettings().data_path()))
@@ -94,7 +94,7 @@ async def measure(runs: int) -> dict[str, Any]:
         "move the mouse": ({"type": "move", "x": 600, "y": 600}, "mousemove 600 600"),
     }
     taken: dict[str, list[float]] = {}
-    async with desktop() as channel:
+    async with with_desktop() as channel:
         for _ in range(runs):
             for name, (action, words) in kinds.items():
                 for who, call in (("ours", ours(channel, action)), ("xdotool", theirs(channel, words))):
@@ -129,9 +129,8 @@ def main() -> None:
     for name, value in found["ratios"].items():
         print(f"{name}: {value:.2f} of xdotool and scrot")
     memory = found["memory"]
-    print(
-        f"memory: {memory['desktop']:.0f} MB, {memory['ratio']:.2f} of the browser's {memory['browser']:.0f} MB"
-    )
+    desktop, browser, ratio = (f"{memory[name]:.3g}" for name in ("desktop", "browser", "ratio"))
+    print(f"memory: {desktop} MB, {ratio} of the browser's {browser} MB")
 
 
 if __name__ == "__main__":

@@ -19,7 +19,7 @@ for (const kind of ["click", "dblclick", "auxclick", "contextmenu"])
 let path = null; pad.onmousedown = e => e.preventDefault(); // no selection
 
 pad.onpointerdown = e => { path = [[e.offsetX, e.offsetY]]; pad.setPointerCapture(e.pointerId) };
-pad.onpointermove = e => path && path.push([e.offsetX, e.offsetY]);
+pad.onpointermove = e => path && e.getCoalescedEvents().forEach(each => path.push([each.clientX, each.clientY - 320]));
 pad.onpointerup = e => { tell("drag", {path, mods: mods(e)}); path = null };
 let still; long.onscroll = () => { clearTimeout(still); still = setTimeout(() => tell("scroll", {top: long.scrollTop, left: long.scrollLeft}), 200) };
 addEventListener("mousemove", e => tell("place", {left: e.screenX - e.clientX, top: e.screenY - e.clientY}), {once: true});

@@ -26,15 +26,15 @@ class Desktop:
         self.settings = settings
         self.programs = programs.DesktopPrograms(settings)
         self.connection = x11.Connection(self.programs.display, wake)
-        self.screen = screen.DesktopScreen(self.connection)
+        self.programs.start_all()
+        until = time.monotonic() + _BEGINS
+        drawn = self.programs.has_browser and windows.wait_for_first(self.connection, until)
+        self.screen = screen.DesktopScreen(self.connection)  # from here on it gets the events
         self.keyboard = keyboard.Keyboard(self.connection, self._typed)
         self.pointer = pointer.Pointer(self.connection)
         self._shot: tuple[bytes, bool, bytes] | None = None
-        self.programs.start_all()
-        until = time.monotonic() + _BEGINS
-        if self.programs.has_browser and windows.wait_for_first(self.connection, until):
-            while self.screen.is_blank() and self.screen.changed(until):
-                pass
+        while drawn and self.screen.is_blank() and self.screen.changed(until):
+            pass
         self.screen.rest(_STEADY, _BEGINS)
 
     def _typed(self) -> None:
