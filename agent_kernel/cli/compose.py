@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from agent_kernel.runtime.containers.readiness import Prepare
     from agent_kernel.runtime.containers.resources import Allowed
     from agent_kernel.runtime.containers.settings import ContainerOptions
-    from agent_kernel.runtime.containers.skills import Skills
+    from agent_kernel.runtime.containers.skills.skills import Skills
     from agent_kernel.runtime.local import LocalRuntime
     from agent_kernel.runtime.observe.audit import AuditLog
     from agent_kernel.runtime.turns.settings import TurnSettings
@@ -227,7 +227,7 @@ def turn_settings(settings: Settings) -> TurnSettings:
 
 def skills(settings: Settings) -> Skills:
     """Return the skills that requests may name. Raises `ConfigurationError` if their folder is missing."""
-    from agent_kernel.runtime.containers.skills import Skills
+    from agent_kernel.runtime.containers.skills.skills import Skills
 
     folder = Path(settings.runtime.skills).expanduser() if settings.runtime.skills else None
     if folder is not None and not folder.is_dir():
@@ -240,6 +240,7 @@ def skills(settings: Settings) -> Skills:
 def container_settings(settings: Settings, *, lease: float, warm: int = 0) -> ContainerOptions:
     """Return the options that containers are made with. `lease`: seconds that they outlive this process."""
     from agent_kernel.runtime.containers.settings import CheckpointPolicy, ContainerOptions
+    from agent_kernel.runtime.containers.skills.folders import SkillFolders
     from agent_kernel.runtime.network.egress import NetworkOptions
 
     policy, presets = network(settings)
@@ -259,6 +260,7 @@ def container_settings(settings: Settings, *, lease: float, warm: int = 0) -> Co
             kept_size=settings.container.kept_size,
             kept_age=settings.container.kept_days * 86400,
         ),
+        skills=SkillFolders(settings.runtime.data_path() / "skills"),
     )
 
 

@@ -40,7 +40,8 @@ class OpenContainer:
 class NotebookContainer:
     """The container of one notebook. Use it from one event loop.
 
-    `runtime` opens the runtime; `tell_model` adds a note to the next turn. `name` is that of new containers.
+    `runtime` opens the runtime; `tell_model` adds a note to the next turn; `equip` gives a new container what
+    the notebook's has. `name` is that of new containers.
     """
 
     def __init__(
@@ -48,6 +49,7 @@ class NotebookContainer:
         runtime: Callable[[], Awaitable[Runtime]],
         tell_model: Callable[[str], None],
         log: logging.Logger | logging.LoggerAdapter[Any],
+        equip: Callable[[str, CellOutputs], Awaitable[None]],
     ) -> None:
         self.id: str | None = None
         self.name = "notebook"
@@ -60,6 +62,7 @@ class NotebookContainer:
         self._runtime = runtime
         self._tell_model = tell_model
         self._log = log
+        self._equip = equip
         self._keeper: asyncio.Task[None] | None = None
         self._opening = asyncio.Lock()
 
@@ -102,6 +105,7 @@ class NotebookContainer:
         minutes = created.expires_after.minutes if created.expires_after else None
         self._keep_alive(created.id, minutes)
         self.touched()
+        await self._equip(created.id, outputs)
         if self.created is not None:
             await self.created(created.id, outputs)
         return OpenContainer(created.id, await WrittenFiles.since_now(containers.files, created.id))

@@ -75,6 +75,7 @@ class Notebook:
         origin: NotebookOrigin | None = None,
     ) -> None:
         from agent_kernel.kernel.offers.servers import NotebookServers
+        from agent_kernel.kernel.offers.skills import NotebookSkills
 
         self.settings = settings
         self.approvals = NotebookApprovals(settings.approval)
@@ -82,8 +83,9 @@ class Notebook:
         self.uploaded = Uploaded()
         self.documents = NotebookDocuments()
         self.servers = NotebookServers()
+        self.skills = NotebookSkills(self.runtime)
         self.ledger = Ledger()
-        self.container = NotebookContainer(self.runtime, self.tell_model, log)
+        self.container = NotebookContainer(self.runtime, self.tell_model, log, self.skills.equip)
         self.recording = NotebookRecording(self, SHELL_MODEL)
         self.file: Path | None = None
         """The notebook's file, if it is known."""

@@ -7,6 +7,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import time
 from collections.abc import AsyncGenerator, Mapping, Sequence
@@ -33,6 +34,8 @@ from agent_kernel.runtime.included import Included
 from agent_kernel.runtime.keeping.sessions import LocalKeptSessions
 from agent_kernel.runtime.paging import Asked, page
 from agent_kernel.runtime.parts import RuntimeParts
+from agent_kernel.runtime.skills.base import KnownSkill, SkillThere
+from agent_kernel.runtime.skills.lent import LentSkills
 from agent_kernel.runtime.skills.skills import LocalSkills
 from agent_kernel.runtime.tenants import Tenant, Tenants
 from agent_kernel.runtime.turns.context.compaction import compacted, for_model
@@ -47,10 +50,10 @@ from agent_kernel.runtime.uploads.uploaded_files import LocalFiles
 from agent_kernel.runtime.vector_stores.library import LocalLibrary
 from agent_kernel.runtime.vector_stores.uploads import LocalUploads
 from agent_kernel.runtime.vector_stores.vector_stores import LocalVectorStores, none_here
-from agent_kernel.store.records import ResponseRow
+from agent_kernel.store.records import ResponseRow, SkillNote
 
 
-class TenantRuntime(LocalKeptSessions, LocalLibrary):
+class TenantRuntime(LocalKeptSessions, LocalLibrary, LentSkills):
     """A Responses API for one tenant. What belongs to another tenant does not exist here."""
 
     def __init__(self, tenants: Tenants, tenant: Tenant) -> None:
@@ -105,6 +108,21 @@ class TenantRuntime(LocalKeptSessions, LocalLibrary):
     def skills(self) -> LocalSkills:
         """See `KeepsSkills`."""
         return self._tenant.skills
+
+    async def offered_skills(self) -> Sequence[KnownSkill]:
+        """See `EquipsContainers`."""
+        found = await asyncio.to_thread(self._tenants.parts.skills.offered)
+        return [KnownSkill(name, name, description) for name, description in found]
+
+    async def skills_in(self, container_id: str) -> Sequence[SkillThere]:
+        """See `EquipsContainers`."""
+        await self._tenant.containers.retrieve(container_id)
+        return _there(await self._tenant.equipment.of(container_id))
+
+    async def equip(self, container_id: str, skills: Sequence[Mapping[str, Any]]) -> Sequence[SkillThere]:
+        """See `EquipsContainers`."""
+        await self._tenant.containers.retrieve(container_id)
+        return _there(await self._tenant.equipment.put_exactly(container_id, skills))
 
     async def start(self) -> None:
         """See `ServedRuntime`."""
@@ -345,3 +363,7 @@ def _check_background(row: ResponseRow, what: str) -> None:
 
 def _no_response(response_id: str) -> NotFound:
     return NotFound(f"There is no response {response_id!r}.", param="response_id")
+
+
+def _there(notes: Sequence[SkillNote]) -> list[SkillThere]:
+    return [SkillThere(each.name, each.description, each.path) for each in notes]

@@ -11,7 +11,7 @@ from agent_kernel.runtime.background.recovery import Restart
 from agent_kernel.runtime.containers.lifecycle import BackendSource
 from agent_kernel.runtime.containers.readiness import Prepare
 from agent_kernel.runtime.containers.settings import ContainerOptions
-from agent_kernel.runtime.containers.skills import Skills
+from agent_kernel.runtime.containers.skills.skills import Skills
 from agent_kernel.runtime.observe.audit import OFF, AuditLog
 from agent_kernel.runtime.observe.tracing import UNWATCHED, Tracing
 from agent_kernel.runtime.turns.settings import TurnSettings

@@ -18,6 +18,7 @@ from agent_kernel.runtime.background.orphans import end_orphans
 from agent_kernel.runtime.background.recovery import Recovery
 from agent_kernel.runtime.containers.containers import LocalContainers
 from agent_kernel.runtime.containers.lifecycle import Lifecycle
+from agent_kernel.runtime.containers.skills.equipment import Equipment
 from agent_kernel.runtime.observe.metrics import Metrics
 from agent_kernel.runtime.parts import RuntimeParts
 from agent_kernel.runtime.skills.skills import LocalSkills
@@ -70,6 +71,7 @@ class Tenant:
             self.vector_stores = LocalVectorStores(documents, self.files, shared.indexer, parts.embedder)
             self.uploads = LocalUploads(documents, parts.store.blobs, self.files, limit)
         self.skills = LocalSkills(self.rows, parts.store.blobs, self.quota)
+        self.equipment = Equipment(self.containers, self.rows, parts.skills.of(self.skills))
         attachments = Attachments(self.files)
         self.conversations = LocalConversations(self.rows, attachments)
         self.preparation = Preparation(
@@ -82,7 +84,7 @@ class Tenant:
                 attachments=attachments,
                 owner=parts.store.coordination.id,
                 approval=parts.approval,
-                skills=parts.skills.of(self.skills),
+                equipment=self.equipment,
                 documents=self.vector_stores,
                 web=parts.turn_settings.tools.get("web_search"),
             )

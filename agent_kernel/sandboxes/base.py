@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Literal, Protocol
 
 from agent_kernel.errors import InvalidRequest
-from agent_kernel.sandboxes.mounts import HostMount
+from agent_kernel.sandboxes.mounts import SKILLS, HostMount
 from agent_kernel.sandboxes.network import Network
 
 WORKSPACE = "/mnt/data"
@@ -65,8 +65,29 @@ class SandboxSpec:
     """Whether its files stay until it is deleted, if it ends by itself or from outside."""
     mounts: tuple[HostMount, ...] = ()
     """Folders of the host to read, checked by the caller. Needs `Capabilities.mounts`."""
+    skills: str | None = None
+    """A folder of the host for the skills of all sandboxes; None: they are copied into each sandbox.
+
+    A backend with `Capabilities.mounts` makes `skills_folder` in it and mounts that.
+    """
     network: Network | None = None
     """Its network; None: nothing listens inside and no name resolves. Needs `Capabilities.network`."""
+
+    @property
+    def skills_folder(self) -> Path | None:
+        """The folder of the host with this sandbox's skills. All sandboxes of one container have the same."""
+        return Path(self.skills, container_of(self.id)) if self.skills is not None else None
+
+    @property
+    def mounted(self) -> tuple[HostMount, ...]:
+        """The folders of the host that it sees: `mounts`, and its skills."""
+        folder = self.skills_folder
+        return self.mounts if folder is None else (*self.mounts, HostMount(SKILLS, str(folder)))
+
+    def make_skills_folder(self) -> None:
+        """Make the folder of the host for its skills, if it has one. Raises `OSError`."""
+        if (folder := self.skills_folder) is not None:
+            folder.mkdir(mode=0o755, parents=True, exist_ok=True)
 
     def check(self) -> None:
         """Raise `InvalidRequest` for limits and names that no backend can honour."""
@@ -86,6 +107,11 @@ class SandboxSpec:
             raise InvalidRequest(f"{self.volume!r} is not a valid volume name.", param="volume")
         if self.network is not None:
             self.network.check()
+
+
+def container_of(sandbox_id: str) -> str:
+    """Return the id of a sandbox's container: later sandboxes of it have a dash and more behind it."""
+    return sandbox_id.partition("-")[0]
 
 
 @dataclass(frozen=True)

@@ -18,8 +18,10 @@ from agent_kernel.errors import ConfigurationError
 
 PARENT = "/mnt"
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
-TAKEN = frozenset({"data"})
-"""Names that would hide the workspace, `/mnt/data`."""
+SKILLS = "skills"
+"""The folder of a sandbox's skills, which the host fills: `/mnt/skills`."""
+TAKEN = frozenset({"data", SKILLS})
+"""Names that would hide the workspace, `/mnt/data`, or the skills."""
 
 SYSTEM = ("/proc", "/sys", "/dev", "/run", "/etc", "/boot", "/usr", "/lib", "/bin", "/sbin", "/var/run",
           "/var/lib/docker", "/var/lib/containers", "/var/lib/containerd")  # fmt: skip

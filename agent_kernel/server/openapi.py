@@ -81,6 +81,7 @@ def schemas() -> dict[str, dict[str, Any]]:
             {"default_version": {"anyOf": [_TEXT, {"type": "integer"}]}},
             ["default_version"],
         ),
+        "ContainerSkills": _object("The skills of a container", {"skills": _OBJECTS}, ["skills"]),
         "InputItem": {"anyOf": [*items, {"type": "object"}]},
         "CompactParams": _object("openai.types.responses.ResponseCompactParams", turn, ["model"]),
         "InputTokenCountParams": _object("openai.types.responses.InputTokenCountParams", turn),

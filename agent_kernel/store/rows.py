@@ -256,6 +256,10 @@ class SkillRows(Protocol):
         """Insert a skill, or replace the one of this name."""
         ...
 
+    async def remove_skill(self, container_id: str, name: str) -> None:
+        """Delete a skill, if there is one of this name."""
+        ...
+
     async def skills(self, container_id: str) -> list[SkillNote]:
         """Return the skills of a container, by name."""
         ...

@@ -103,6 +103,12 @@ async def test_uploads_and_skills_go_with_their_container(rows: Rows) -> None:
     await rows.put_container(container("a", name="new"))
     assert await rows.uploads("a") == {"/mnt/data/x", "/mnt/data/é"}
     assert await rows.skills("a") == [replace(note, digest="2")]
+    await rows.remove_skill("a", "other")
+    await rows.remove_skill("b", "s")
+    assert await rows.skills("a") == [replace(note, digest="2")]
+    await rows.remove_skill("a", "s")
+    assert await rows.skills("a") == []
+    await rows.put_skill("a", note)
     await rows.remove_upload("a", "/mnt/data/x")
     assert await rows.uploads("a") == {"/mnt/data/é"}
     await rows.delete_container("a")
@@ -224,6 +230,7 @@ TRIES: dict[str, tuple[Any, ...]] = {
     "uploads": ("cntr_a",),
     "put_skill": ("cntr_a", SkillNote("s", "", "/mnt/skills/s", "other")),
     "skills": ("cntr_a",),
+    "remove_skill": ("cntr_a", "s"),
     "replace_session": (session("sess_a", name="other", revision=2), 1),
     "session": ("sess_a",),
     "sessions": (),

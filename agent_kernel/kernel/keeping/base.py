@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from agent_kernel.kernel.branches.tree import Position
     from agent_kernel.kernel.container import NotebookContainer
     from agent_kernel.kernel.ledger import Ledger
+    from agent_kernel.kernel.offers.skills import NotebookSkills
     from agent_kernel.kernel.preferences import Choices
     from agent_kernel.kernel.recording.recording import NotebookRecording
     from agent_kernel.kernel.settings import KernelSettings
@@ -26,6 +27,7 @@ class KeptNotebook(Protocol):
     approvals: NotebookApprovals
     choices: Choices
     uploaded: Uploaded
+    skills: NotebookSkills
     ledger: Ledger
     container: NotebookContainer
     branches: Branches

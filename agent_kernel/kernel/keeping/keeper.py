@@ -241,6 +241,7 @@ class NotebookKeeper:
             uploaded.bring_back(container_id, state.uploads, state.received)
         notebook.move_to(Position(response_id, tuple(state.notes), uploaded))
         notebook.recording.written = list(state.cassettes)
+        notebook.skills.chosen = {each.name: each for each in state.skills}
         notebook.choices.said = state.said
         notebook.approvals.said = state.approval or notebook.approvals.said
         notebook.ledger.records.extend(state.records)

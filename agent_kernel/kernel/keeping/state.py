@@ -15,6 +15,7 @@ from agent_kernel.errors import InvalidRequest
 from agent_kernel.kernel.branches.tree import CellTree, Point
 from agent_kernel.kernel.keeping.cells_as_json import CellReader, CellWriter
 from agent_kernel.kernel.ledger import TurnRecord
+from agent_kernel.kernel.offers.skills import ChosenSkill, read_chosen
 from agent_kernel.kernel.preferences import METADATA_KEY, Preferences, from_metadata
 from agent_kernel.kernel.transfer.host_files import HostFile
 from agent_kernel.policy.rules import Policy, read_policy
@@ -61,6 +62,7 @@ class NotebookState:
     uploads: Mapping[str, tuple[HostFile, str]] = field(default_factory=dict)
     received: Sequence[str] = ()
     cassettes: Sequence[str] = ()
+    skills: Sequence[ChosenSkill] = ()
     variables: Sequence[str] | None = None
 
 
@@ -93,6 +95,7 @@ def _written(notebook: KeptNotebook, variables: Sequence[str] | None, most: int)
             for target, (file, digest) in list(known.items())[:most]
         },
         "received": sorted(received)[:most],
+        "skills": notebook.skills.to_json(),
         "cassettes": notebook.recording.written[-MOST_CASSETTES:],
         "variables": None if variables is None else list(variables),
     }
@@ -130,6 +133,7 @@ def _read(found: Json) -> NotebookState:
         },
         received=tuple(str(each) for each in found["received"]),
         cassettes=tuple(str(each) for each in found.get("cassettes", ())),
+        skills=read_chosen(found.get("skills")),
         variables=None if variables is None else tuple(str(each) for each in variables),
     )
 

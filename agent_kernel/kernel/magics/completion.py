@@ -44,7 +44,8 @@ class Names:
     """What only the kernel's objects know.
 
     `files` are sizes in bytes by path below /mnt/data; `received` the files there that the page uploaded,
-    which a prompt may mention. `variables` are types by name. `model` is the one in use.
+    which a prompt may mention. `variables` are types by name, `skills` descriptions. `model` is the one in
+    use.
     """
 
     models: Sequence[str] = ()
@@ -52,6 +53,7 @@ class Names:
     files: Mapping[str, int] = field(default_factory=dict)
     received: Collection[str] = ()
     variables: Mapping[str, str] = field(default_factory=dict)
+    skills: Mapping[str, str] = field(default_factory=dict)
 
 
 async def runtime_names(notebook: Notebook, magic: Magic | None) -> Names:
@@ -71,6 +73,9 @@ async def runtime_names(notebook: Notebook, magic: Magic | None) -> Names:
         if runtime is not None and wanted == "files" and container_id is not None:
             found = await snapshot(runtime.containers.files, container_id)
             return Names(files={short_path(path): each.bytes for path, each in found.files.items()})
+        if wanted == "skills" and runtime is not None:
+            known = await (await notebook.skills.lender()).known_skills()
+            return Names(skills={each.name: _one_line(each.description) for each in known})
         if wanted == "variables":
             answer = await ask(notebook, {"ask": "variables"})
             return Names(variables={row[0]: _variable(row) for row in (answer or {}).get("rows", ())})
@@ -81,9 +86,13 @@ async def runtime_names(notebook: Notebook, magic: Magic | None) -> Names:
 
 def _variable(row: Sequence[str]) -> str:
     """Return the type and shape of a variable. Both are from the container."""
+    return _one_line(" ".join(filter(None, row[1:3])))
+
+
+def _one_line(text: str) -> str:
     from agent_kernel.kernel.render.text import clean
 
-    return clean(" ".join(filter(None, row[1:3])))[:_SHOWN]
+    return clean(text)[:_SHOWN]
 
 
 def complete(source: str, cursor: int, names: Names | None = None) -> Matches:
@@ -98,7 +107,7 @@ def complete(source: str, cursor: int, names: Names | None = None) -> Matches:
     magic = re.match(r"%(%?\w+)[ \t]+", line.lstrip())
     if magic and magic[1] in MAGICS:
         word = _last_word(line)
-        return _arguments(MAGICS[magic[1]], word, names), cursor - len(word), cursor
+        return _arguments(MAGICS[magic[1]], word, names, line), cursor - len(word), cursor
     mention = _MENTION.search(line)
     if mention and not line.lstrip().startswith(("%", "!")):
         found = _mention_matches(mention[1], mention[2], names.received)
@@ -116,9 +125,9 @@ def _last_word(line: str) -> str:
     return found[0] if found else ""
 
 
-def _arguments(magic: Magic, word: str, names: Names) -> list[Match]:
+def _arguments(magic: Magic, word: str, names: Names, line: str) -> list[Match]:
     offered = starting((Match(each, "option") for each in magic.words), word)
-    if magic.arguments == "paths":
+    if magic.arguments == "paths" or (magic.arguments == "skills" and " add " in line):
         return offered + escaped(local(word.replace("\\ ", " ")))
     if magic.arguments == "files":
         return offered + escaped(one_level(names.files, word.replace("\\ ", " ")))
@@ -128,6 +137,8 @@ def _arguments(magic: Magic, word: str, names: Names) -> list[Match]:
 def _named(wanted: str, names: Names) -> list[Match]:
     if wanted == "variables":
         return [Match(name, "variable", about) for name, about in names.variables.items()]
+    if wanted == "skills":
+        return [Match(name, "skill", about) for name, about in names.skills.items()]
     if wanted == "models":
         return [Match(each, "model", "in use" if each == names.model else "") for each in names.models]
     return _magics() if wanted == "magics" else []

@@ -16,8 +16,8 @@ MAX_MATCHES = 200
 class Match:
     """A text that can stand at the cursor.
 
-    `kind` is one word: line, option, file, folder, model or variable. `about` is one line, empty if there is
-    nothing to say.
+    `kind` is one word: line, option, file, folder, model, skill or variable. `about` is one line, empty if
+    there is nothing to say.
     """
 
     text: str

@@ -20,6 +20,7 @@ from agent_kernel.kernel.magics import python as magics_python
 from agent_kernel.kernel.magics import record as magics_record
 from agent_kernel.kernel.magics import session as magics_session
 from agent_kernel.kernel.magics import settings as magics_settings
+from agent_kernel.kernel.magics import skills as magics_skills
 from agent_kernel.kernel.magics import turns as magics_turns
 
 if TYPE_CHECKING:
@@ -30,8 +31,8 @@ if TYPE_CHECKING:
 Run = Callable[["Notebook", "CellOutputs", str], Awaitable[None]]
 """Runs a magic with its arguments. Raises any `AgentKernelError`."""
 
-Arguments = Literal["", "paths", "files", "models", "magics", "variables"]
-"""What Tab completes in an argument: local paths, files in the container, models, magics or variables."""
+Arguments = Literal["", "paths", "files", "models", "magics", "variables", "skills"]
+"""What Tab completes in an argument: local paths, files in the container, or names of things."""
 
 
 @dataclass(frozen=True)
@@ -134,6 +135,16 @@ MAGICS: dict[str, Magic] = {
         "A COMMAND runs in the container and touches nothing of this machine. A server at a URL must be one "
         "that the operator allows, and you are asked before each call.",
         words=("add", "remove"),
+    ),
+    "skills": Magic(
+        "%skills [add PATH ... | use NAME [VERSION] | remove NAME | delete NAME]",
+        "List the skills that the agent may use here, add one, use it in this notebook, or remove it.",
+        magics_skills.skills,
+        "PATH is a folder with a SKILL.md, or a zip archive of one; it is kept for other notebooks, and a "
+        "skill of this name gets another version. remove leaves a skill out here, delete deletes what is "
+        "kept. The agent reads skills and cannot change them.",
+        arguments="skills",
+        words=("add", "use", "remove", "delete"),
     ),
     "diff": Magic(
         "%diff [FOLDER] [--since COMMIT | --cell N | --branch B] [--patch [FILE]]",

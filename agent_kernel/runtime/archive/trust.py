@@ -11,6 +11,7 @@ if TYPE_CHECKING:
 _CLEARED: Mapping[str, tuple[Any, str]] = {
     "approval": (None, "what %approve had set"),
     "params": ({}, "what new containers were to have, such as mounts and network"),
+    "skills": (None, "which skills it used"),
     "cassettes": ([], "where cells were recorded on the other machine"),
 }
 """Entries of a state that give rights, or name files of a machine, with an empty value and words."""

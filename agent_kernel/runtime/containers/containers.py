@@ -33,6 +33,7 @@ from agent_kernel.runtime.containers.resources import shown
 from agent_kernel.runtime.containers.rows import asked_like, new_row, resource
 from agent_kernel.runtime.containers.sessions import OpenedTerminal, ask_session, open_terminal
 from agent_kernel.runtime.containers.settings import CheckpointPolicy, ContainerOptions
+from agent_kernel.runtime.containers.skills.equipment import take_along
 from agent_kernel.runtime.containers.snapshots.going_back import GoingBack, went_back
 from agent_kernel.runtime.containers.snapshots.kept import KeptSnapshots, shown_snapshot
 from agent_kernel.runtime.containers.sweep import STORE_LABEL
@@ -365,8 +366,7 @@ class LocalContainers:
             asked = replace(asked, name=name)
         row = await new_row(self._lifecycle, asked, tenant_of(snapshot))
         made = await self._create(row, snapshot, asked.secrets)
-        for note in await self._store.skills(container_of(snapshot)):
-            await self._store.put_skill(made.id, note)
+        await take_along(self._store, self.settings.skills, container_of(snapshot), made.id)
         return made
 
     async def sandboxes(self) -> Sequence[str]:

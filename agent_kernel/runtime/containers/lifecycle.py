@@ -95,7 +95,8 @@ class Lifecycle:
                 backend = await source() if callable(source) else source
                 try:
                     await claim_place(backend, self._store)
-                    await sweep(backend, self._store, self.audit, keeps=self._keeps(backend))
+                    keeps, skills = self._keeps(backend), self.settings.skills
+                    await sweep(backend, self._store, self.audit, keeps=keeps, skills=skills)
                     await self._begin_pool(backend)
                 except BaseException:
                     await backend.aclose()
@@ -130,6 +131,7 @@ class Lifecycle:
             memory=MEMORY_LIMITS[memory_limit or self.settings.memory_limit],
             lease=self.settings.lease,
             keep=self.settings.checkpoints.keep_expired,
+            skills=str(self.settings.skills.root) if self.settings.skills.root is not None else None,
         )
         mounts = self.settings.allowed.host_mounts(resources)
         return with_resources(spec, resources, mounts, owner_of(identity, tenant))
@@ -211,6 +213,7 @@ class Lifecycle:
         finally:
             self._attachments.pop(row.id, None)
             self.networks.forget(row.id)
+            await asyncio.to_thread(self.settings.skills.forget, row.id)
             await self._store.delete_container(row.id)
 
     async def begin(self, row: ContainerRow, snapshot: Snapshot | None) -> None:
@@ -373,6 +376,7 @@ class Lifecycle:
                     await backend.get(row.sandbox_id)
                     await self.remove(row)
             await self.checkpoints.forget_all(row.id)
+        await asyncio.to_thread(self.settings.skills.forget, row.id)
         self._attachments.pop(row.id, None)
 
     async def detach(self, container_id: str) -> None:

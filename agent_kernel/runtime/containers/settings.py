@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from agent_kernel.egress.policy import NetworkPolicy
 from agent_kernel.egress.presets.presets import Presets
 from agent_kernel.runtime.containers.resources import Allowed
+from agent_kernel.runtime.containers.skills.folders import SkillFolders
 from agent_kernel.runtime.network.bound import NetworkBound
 from agent_kernel.runtime.network.egress import NetworkOptions
 
@@ -56,6 +57,8 @@ class ContainerOptions:
     network_options: NetworkOptions = field(default_factory=NetworkOptions)
     """The limits of each container's connections."""
     checkpoints: CheckpointPolicy = field(default_factory=CheckpointPolicy)
+    skills: SkillFolders = field(default_factory=SkillFolders)
+    """Where the skills of containers lie."""
 
     def network_bound(self) -> NetworkBound:
         """Return the bound of network policies, for one process."""

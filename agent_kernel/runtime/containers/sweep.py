@@ -8,8 +8,9 @@ import time
 
 from agent_kernel.each import each
 from agent_kernel.errors import ConfigurationError, SandboxGone
+from agent_kernel.runtime.containers.skills.folders import SkillFolders
 from agent_kernel.runtime.observe.audit import OFF, AuditLog
-from agent_kernel.sandboxes.base import Backend, SandboxRef
+from agent_kernel.sandboxes.base import Backend, SandboxRef, container_of
 from agent_kernel.sandboxes.pool import is_waiting
 from agent_kernel.store.folder.identity import folder_id
 from agent_kernel.store.records import ContainerRow
@@ -52,7 +53,14 @@ async def claim_place(backend: Backend, store: Rows) -> None:
         )
 
 
-async def sweep(backend: Backend, store: Rows, audit: AuditLog = OFF, *, keeps: bool = False) -> None:
+async def sweep(
+    backend: Backend,
+    store: Rows,
+    audit: AuditLog = OFF,
+    *,
+    keeps: bool = False,
+    skills: SkillFolders | None = None,
+) -> None:
     """Remove this store's sandboxes that can no longer be used, and record the containers that died.
 
     That is: in whatever state (made but never started, paused, dead), those without a container, those of an
@@ -80,6 +88,9 @@ async def sweep(backend: Backend, store: Rows, audit: AuditLog = OFF, *, keeps: 
     await each(rows.values(), lambda row: _look_again(row, refs, backend))
     await each(list(refs.values()), remove_left_over)
     await each(rows.values(), settle)
+    if skills is not None:
+        used = {container_of(ref.id) for ref in await backend.list()}  # of other stores too
+        await asyncio.to_thread(skills.sweep, used)
 
 
 async def _look_again(row: ContainerRow, refs: dict[str, SandboxRef], backend: Backend) -> None:

@@ -18,6 +18,7 @@ from agent_kernel.runtime.remote.errors import translated
 from agent_kernel.runtime.remote.kept import RemoteKeptSessions
 from agent_kernel.runtime.remote.library import RemoteLibrary
 from agent_kernel.runtime.remote.session import RemoteSession
+from agent_kernel.runtime.remote.skills import RemoteLentSkills
 from agent_kernel.runtime.turns.failure import failed_events
 
 CALL_TIMEOUT = openai.Timeout(180.0, connect=10.0)
@@ -27,7 +28,7 @@ STREAM_TIMEOUT = openai.Timeout(None, connect=10.0)
 """No limit: a turn is silent while its command prints nothing."""
 
 
-class RemoteRuntime(RemoteKeptSessions, RemoteLibrary):
+class RemoteRuntime(RemoteKeptSessions, RemoteLibrary, RemoteLentSkills):
     """A Responses server at `base_url` (ending in `/v1`). `api_key` is None for servers without keys.
 
     Nothing is retried, because the turn may have done something already.

@@ -7,10 +7,11 @@ Shapes are those of the `openai` package. All methods raise `NotFound` for an un
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 from agent_kernel.runtime.base import Order, Page
-from agent_kernel.runtime.containers import skill_archive
+from agent_kernel.runtime.containers.skills import archive as skill_archive
 
 if TYPE_CHECKING:
     from openai.types import Skill
@@ -77,4 +78,66 @@ class KeepsSkills(Protocol):
     @property
     def skills(self) -> KeptSkills:
         """The kept skills."""
+        ...
+
+
+@dataclass(frozen=True)
+class KnownSkill:
+    """A skill that a container may have. `id` names it in a `skill_reference`: the operator's by its name."""
+
+    id: str
+    name: str
+    description: str
+    version: str = ""
+    """The default version; empty for the operator's, which have none."""
+
+
+@dataclass(frozen=True)
+class SkillThere:
+    """A skill in a container, and its folder there."""
+
+    name: str
+    description: str
+    path: str
+
+    def to_json(self) -> dict[str, Any]:
+        """Return it as the API shows it."""
+        shown = {"name": self.name, "description": self.description, "path": self.path}
+        return {"object": "agent_kernel.container_skill", **shown}
+
+
+@runtime_checkable
+class EquipsContainers(Protocol):
+    """A runtime that says which skills its containers have, and changes that."""
+
+    async def offered_skills(self) -> Sequence[KnownSkill]:
+        """Return the operator's skills."""
+        ...
+
+    async def skills_in(self, container_id: str) -> Sequence[SkillThere]:
+        """Return the skills of a container, by name."""
+        ...
+
+    async def equip(self, container_id: str, skills: Sequence[Mapping[str, Any]]) -> Sequence[SkillThere]:
+        """Let a container have these skills and no others, and return them.
+
+        Each is written as in `skills` of a request for a container. Raises as that and `LimitReached`.
+        """
+        ...
+
+
+@runtime_checkable
+class LendsSkills(EquipsContainers, Protocol):
+    """A runtime whose skills a notebook can use."""
+
+    async def known_skills(self) -> Sequence[KnownSkill]:
+        """Return the operator's skills, and those that the user keeps, newest first."""
+        ...
+
+    async def keep_skill(self, files: Given) -> KnownSkill:
+        """Keep a skill; one of this name gets another version, which is its default. Raises as `create`."""
+        ...
+
+    async def delete_skill(self, skill_id: str) -> None:
+        """Delete a kept skill with all versions."""
         ...

@@ -7,14 +7,14 @@ from typing import Literal
 
 from agent_kernel.errors import InvalidRequest, TooLarge
 from agent_kernel.protocol.validation import shortened
-from agent_kernel.runtime.containers.skill_archive import (
+from agent_kernel.runtime.containers.skills.archive import (
     LARGEST_ARCHIVE,
     MANIFEST,
     gathered,
     packed,
     unzipped,
 )
-from agent_kernel.runtime.containers.skills import called, front_matter
+from agent_kernel.runtime.containers.skills.skills import called, front_matter
 from agent_kernel.runtime.skills.base import Given
 
 _ZIP = (b"PK\x03\x04", b"PK\x05\x06")

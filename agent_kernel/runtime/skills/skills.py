@@ -17,7 +17,7 @@ from agent_kernel.protocol import ids
 from agent_kernel.protocol.validation import shortened
 from agent_kernel.runtime.access.quota import Quota
 from agent_kernel.runtime.base import Order, Page
-from agent_kernel.runtime.containers.skill_archive import Files, unzipped
+from agent_kernel.runtime.containers.skills.archive import Files, unzipped
 from agent_kernel.runtime.paging import Asked, page
 from agent_kernel.runtime.skills.base import Given
 from agent_kernel.runtime.skills.reading import ReadSkill, number_of, read_skill

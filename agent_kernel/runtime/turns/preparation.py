@@ -24,10 +24,9 @@ from agent_kernel.protocol.restored import RestoredAssembler
 from agent_kernel.runtime.approvals.approvals import answered_elsewhere, approvals_of, with_calls
 from agent_kernel.runtime.containers.attachment import BACK_FROM_DEATH
 from agent_kernel.runtime.containers.containers import LocalContainers
-from agent_kernel.runtime.containers.skills import (
+from agent_kernel.runtime.containers.skills.equipment import Equipment
+from agent_kernel.runtime.containers.skills.skills import (
     Skill,
-    Skills,
-    install,
     instructions_with,
     local_notes,
     with_mounts,
@@ -84,12 +83,12 @@ class TurnParts:
     models: Models
     store: Rows
     containers: LocalContainers
+    equipment: Equipment
     conversations: LocalConversations
     files: LocalFiles
     attachments: Attachments
     owner: str
     approval: Policy = field(default_factory=Policy)
-    skills: Skills = field(default_factory=Skills)
     documents: DocumentSearch | None = None
     web: WebAccess | None = None
 
@@ -108,7 +107,7 @@ class Preparation:
         self._input_files = InputFiles(parts.files, parts.containers)
         self._owner = parts.owner
         self._approval = parts.approval
-        self._skills = parts.skills
+        self._equipment = parts.equipment
         self._documents = parts.documents
         self._web = parts.web
 
@@ -274,7 +273,7 @@ class Preparation:
         if container_id is None:
             notes = local_notes(**_asked_skills(turn, local=True))
         else:
-            notes = await self._store.skills(container_id)
+            notes = await self._equipment.of(container_id)
             instructions = with_mounts(instructions, await self._containers.mounted(container_id))
             instructions = with_network(instructions, await self._containers.network_policy(container_id))
         return replace(turn, request=request, instructions=instructions_with(instructions, notes))
@@ -289,10 +288,10 @@ class Preparation:
         if turn.environment.container_id is not None:
             await self._input_files.put(turn.environment.container_id, (), files)
             return turn.environment.container_id, False
-        skills = await self._skills.read(**_asked_skills(turn))
+        skills = await self._equipment.read(**_asked_skills(turn))
         if earlier is not None and await self._containers.is_alive(earlier):
             await self._apply_network(earlier, turn.environment.params or {})
-            await self._equip(earlier, skills)
+            await self._equipment.put(earlier, skills)
             if turn.input_files:
                 await self._input_files.put(earlier, turn.file_ids, files)
             return earlier, False
@@ -329,19 +328,6 @@ class Preparation:
         if asked is not None and asked != await self._containers.network_policy(container_id):
             await self._containers.set_network(container_id, asked, again=True)
 
-    async def _equip(self, container_id: str, skills: Sequence[Skill]) -> None:
-        """Put into a container what is not in it yet."""
-        if not skills:
-            return
-        there = {note.digest for note in await self._store.skills(container_id)}
-        missing = [skill for skill in skills if skill.note.digest not in there]
-        if not missing:
-            return
-        async with self._containers.use(container_id) as channel:
-            await install(channel, missing)
-        for skill in missing:
-            await self._store.put_skill(container_id, skill.note)
-
     async def container(
         self,
         params: Mapping[str, Any],
@@ -355,7 +341,7 @@ class Preparation:
         `prefixed` puts the id of each file before its name, as OpenAI's `code_interpreter` has it, and adds
         the files that are `attached` to the conversation. A failure leaves no container behind.
         """
-        skills = [*skills, *await self._skills.read(params.get("skills"), "skills")]
+        skills = [*skills, *await self._equipment.read(params.get("skills"), "skills")]
         file_ids = read_file_ids(params)
         await self._files.check(tuple(file_ids))
         container = await self._containers.create({**params, "file_ids": None, "skills": None})
@@ -364,7 +350,7 @@ class Preparation:
                 await self._input_files.put(container.id, file_ids, attached)
             for file_id in () if prefixed else file_ids:
                 await self._files.copy(file_id, container.id, self._containers.files)
-            await self._equip(container.id, skills)
+            await self._equipment.put(container.id, skills)
         except BaseException:
             await self._containers.delete(container.id)
             raise

@@ -141,6 +141,7 @@ class SandboxStart:
         from what was requested), `OSError`; the caller removes the sandbox.
         """
         self._fill(spec, folder)
+        spec.make_skills_folder()
         note(folder / "spec.json", {**asdict(spec), "labels": labels_of(spec)})
         group = self._group(spec, folder)
 
@@ -292,4 +293,4 @@ def _files(network: bool) -> dict[str, bytes]:
 
 def _host_mounts(spec: SandboxSpec) -> list[str]:
     """Return the options for the host's folders."""
-    return [word for each in spec.mounts for word in ("--ro-bind", each.source, each.target)]
+    return [word for each in spec.mounted for word in ("--ro-bind", each.source, each.target)]

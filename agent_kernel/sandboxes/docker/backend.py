@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import builtins
+import logging
 import re
 from collections.abc import Mapping
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -13,6 +15,7 @@ from agent_kernel.errors import (
     InvalidRequest,
     SandboxError,
     SandboxGone,
+    SandboxStartFailed,
 )
 from agent_kernel.sandboxes.base import (
     MANAGED_LABEL,
@@ -55,6 +58,8 @@ from agent_kernel.sandboxes.docker.start import ContainerStart
 from agent_kernel.sandboxes.docker.start_stream import FirstStreams
 from agent_kernel.sandboxes.near.group_usage import group_of, read_usage
 from agent_kernel.sandboxes.optional import ComputeUsage, Snapshot, Volume
+
+log = logging.getLogger(__name__)
 
 _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,99}")
 
@@ -109,8 +114,11 @@ class DockerBackend:
         info = await self._look()
         if spec.disk is not None and not self._limits_disk:
             raise disk_unlimited(info.get("Driver", "?"))
-        if spec.mounts and (await self._engine.address()).path is None:
-            raise mounts_elsewhere()
+        if (await self._engine.address()).path is None:
+            if spec.mounts:
+                raise mounts_elsewhere()
+            spec = replace(spec, skills=None)
+        await asyncio.to_thread(spec.make_skills_folder)
         start = ContainerStart(
             self._engine,
             self.image,
@@ -118,7 +126,14 @@ class DockerBackend:
             removes_itself=self._removes_itself,
             podman=is_podman(info),
         )
-        self._first.keep(spec.id, await start.run(spec))
+        try:
+            started = await start.run(spec)
+        except SandboxStartFailed as error:
+            if spec.skills is None or spec.skills not in error.message:
+                raise
+            log.warning("Skills will not be read-only: the engine does not see %s.", spec.skills)
+            started = await start.run(replace(spec, skills=None))  # this process may be in a container itself
+        self._first.keep(spec.id, started)
         return SandboxRef(spec.id, self.name, "running", {**spec.labels, MANAGED_LABEL: "1"})
 
     async def get(self, id: str) -> SandboxRef:  # noqa: A002 (the field's own word)

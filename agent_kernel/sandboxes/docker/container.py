@@ -136,7 +136,7 @@ def _host_config(api: APIClient, spec: SandboxSpec, runtime: str | None) -> dict
 def _mounts(spec: SandboxSpec) -> list[Mount]:
     from docker.types import Mount
 
-    made = [Mount(each.target, each.source, type="bind", read_only=True) for each in spec.mounts]
+    made = [Mount(each.target, each.source, type="bind", read_only=True) for each in spec.mounted]
     for mount in made:
         # A file system that is mounted below the folder would stay writable under older engines.
         mount["BindOptions"] = {"NonRecursive": True, "Propagation": "rprivate"}

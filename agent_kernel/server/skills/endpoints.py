@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from agent_kernel.errors import InvalidRequest, NotFound
-from agent_kernel.runtime.skills.base import KeepsSkills, KeptSkills
+from agent_kernel.runtime.skills.base import EquipsContainers, KeepsSkills, KeptSkills, SkillThere
 from agent_kernel.server.endpoint import Endpoint
 from agent_kernel.server.pages import answer, deleted, listed, paging, path, runtime_of
 from agent_kernel.server.skills.form import read_files
@@ -90,8 +92,42 @@ async def skill_version_content(request: Request) -> Response:
     return FileStream(_skills(request).content(path(request, "skill_id"), path(request, "version")))
 
 
+async def list_offered_skills(request: Request) -> Response:
+    """List the operator's skills, which requests name by their names."""
+    found = await _equipping(request).offered_skills()
+    data = [
+        {"object": "agent_kernel.skill", "name": each.name, "description": each.description} for each in found
+    ]
+    return JSONResponse({"object": "list", "data": data, "has_more": False})
+
+
+async def list_container_skills(request: Request) -> Response:
+    """List the skills in a container, with their folders there."""
+    return _listed(await _equipping(request).skills_in(path(request, "container_id")))
+
+
+async def equip_container(request: Request) -> Response:
+    """Let a container have these skills and no others; each as in the request that creates one."""
+    given = (await read_json(request)).get("skills")
+    if not isinstance(given, list):
+        raise InvalidRequest("skills must be a list.", param="skills")
+    return _listed(await _equipping(request).equip(path(request, "container_id"), given))
+
+
+def _listed(found: Sequence[SkillThere]) -> JSONResponse:
+    return JSONResponse({"object": "list", "data": [each.to_json() for each in found], "has_more": False})
+
+
+def _equipping(request: Request) -> EquipsContainers:
+    runtime = runtime_of(request)
+    if not isinstance(runtime, EquipsContainers):
+        raise NotFound("This server does not show the skills of containers.")
+    return runtime
+
+
 _SKILL = "/v1/skills/{skill_id}"
 _VERSION = _SKILL + "/versions/{version}"
+_CONTAINER = "/v1/containers/{container_id}/agent_kernel/skills"
 _PAGE = ("after", "limit", "order")
 
 SKILLS: tuple[Endpoint, ...] = (
@@ -106,4 +142,7 @@ SKILLS: tuple[Endpoint, ...] = (
     Endpoint("GET", _VERSION, retrieve_skill_version),
     Endpoint("DELETE", _VERSION, delete_skill_version, "Deleted"),
     Endpoint("GET", _VERSION + "/content", skill_version_content, "bytes"),
+    Endpoint("GET", "/v1/agent_kernel/skills", list_offered_skills, "List"),
+    Endpoint("GET", _CONTAINER, list_container_skills, "List"),
+    Endpoint("POST", _CONTAINER, equip_container, "List", "ContainerSkills"),
 )

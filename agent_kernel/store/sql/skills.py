@@ -21,6 +21,14 @@ class SqlSkills(SqlPart):
         values = (note.name, note.description, note.path, note.digest, container_id, self.tenant)
         await self._change(_PUT, values)
 
+    async def remove_skill(self, container_id: str, name: str) -> None:
+        """See `SkillRows`."""
+        query = f"""
+            DELETE FROM skills WHERE name = ? AND container_id IN
+                (SELECT id FROM containers WHERE id = ? AND {MINE})
+        """
+        await self._change(query, (name, container_id, self.tenant))
+
     async def skills(self, container_id: str) -> list[SkillNote]:
         """See `SkillRows`."""
         query = (

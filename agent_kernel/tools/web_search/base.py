@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 from urllib.parse import urlsplit
 
+from agent_kernel.egress.names import UnusableName, canonical
 from agent_kernel.errors import AgentKernelError, InvalidRequest
 
 Json = Mapping[str, Any]
+
+UNSEEN = "\u00ad\u200b-\u200f\u202a-\u202e\u2060-\u2064\u2066-\u2069\ufeff\U000e0000-\U000e007f"
+"""Characters that a reader does not see, or that change the order of what a reader sees; for a regex."""
+_UNSEEN = re.compile(f"[{UNSEEN}]")
+_UNWRITABLE = re.compile("[\ud800-\udfff\0]")
 
 LONGEST_URL = 2048
 LONGEST_TITLE = 300
@@ -28,12 +35,21 @@ class WebDomains:
 
     def refusal(self, url: str) -> str | None:
         """Return why an address is not allowed, as a sentence; None if it is."""
-        host = (urlsplit(url).hostname or "").rstrip(".")
+        host = _host(url)
         if any(_is_in(host, each) for each in self.blocked):
             return f"The request blocks pages of {host}."
         if self.allowed is not None and not any(_is_in(host, each) for each in self.allowed):
             return f"The request does not allow pages of {host}."
         return None
+
+
+def _host(url: str) -> str:
+    """Return the host of an address as it will be looked up: `Ｅｖｉｌ。example` is `evil.example`."""
+    host = (urlsplit(url).hostname or "").rstrip(".")
+    try:
+        return canonical(host)
+    except UnusableName:  # an address, or what no connection is made to
+        return host
 
 
 def _is_in(host: str, domain: str) -> bool:
@@ -65,6 +81,15 @@ class SearchBackend(Protocol):
     async def search(self, query: WebQuery) -> Sequence[FoundPage]:
         """Return pages, best first. They may be of any domain. Raises `WebFailure`."""
         ...
+
+
+def seen(text: str) -> tuple[str, int]:
+    """Return a text without characters that no reader sees, and how many those were.
+
+    Lone surrogates and null characters, which cannot be stored, are replaced.
+    """
+    found, hidden = _UNSEEN.subn("", _UNWRITABLE.sub("\ufffd", text))
+    return found, hidden
 
 
 def checked_address(url: object, where: str = "url") -> str:

@@ -11,6 +11,7 @@ import codecs
 import importlib.util
 import json
 import os
+import re
 import signal
 import sys
 from collections.abc import Awaitable, Callable
@@ -23,7 +24,7 @@ import httpx2
 
 from agent_kernel.errors import AgentKernelError, ConnectDenied, InvalidRequest
 from agent_kernel.tools.outbound import AllowedHosts, LimitedTransport, ServerSentTooMuch, client_of
-from agent_kernel.tools.web_search.base import WebFailure, checked_address
+from agent_kernel.tools.web_search.base import WebFailure, checked_address, seen
 
 MOST_BYTES = 8 << 20
 """Bytes of a page or a file that are read."""
@@ -37,6 +38,10 @@ _AGENT = "agent-kernel (web_search)"
 _PAGE = ("text/html", "application/xhtml+xml")
 _TEXT = ("application/json", "application/xml", "application/rss+xml", "application/atom+xml")
 _PDF = "application/pdf"
+_ON_THE_WEB = re.compile(
+    r"ascii|utf-(8|16)(-[a-z]+)*|iso8859-\d+|cp(125\d|866|874|932|949)|koi8-[ru]|mac-(roman|cyrillic)|"
+    r"gb(2312|k|18030)|big5(hkscs)?|euc_(jp|kr)|shift_jis|iso2022_jp"
+)
 _PROGRAM = Path(__file__).with_name("page_text.py")
 _MOST_PRINTED = 16 << 20
 
@@ -83,8 +88,7 @@ class Pages:
         if fetched.kind == _PDF:
             return await _text_of_file(fetched, reads_file)
         if fetched.kind.startswith("text/") or fetched.kind in _TEXT:
-            text = fetched.content.decode(_codec(fetched.charset), "replace")
-            return OpenedPage(fetched.url, "", text[:LONGEST_TEXT])
+            return _opened(fetched.url, "", fetched.content.decode(_codec(fetched.charset), "replace"))
         raise WebFailure("It is neither a page, a text nor a PDF file.")
 
     async def _fetched(self, url: str, refuses: Refuses) -> _Fetched:
@@ -135,14 +139,25 @@ async def _text_of_file(fetched: _Fetched, reads_file: ReadsFile | None) -> Open
         text = await reads_file(name, fetched.content)
     except AgentKernelError as error:
         raise WebFailure(f"It is a PDF file that cannot be read: {error.message}") from None
-    return OpenedPage(fetched.url, name[:300], text[:LONGEST_TEXT])
+    return _opened(fetched.url, name[:300], text)
+
+
+def _opened(url: str, title: str, text: str, hidden: int = 0) -> OpenedPage:
+    """Return a page with what a reader sees of its text."""
+    shown, unseen = seen(text[:LONGEST_TEXT])
+    return OpenedPage(url, seen(title)[0], shown, hidden + unseen)
 
 
 def _codec(charset: str) -> str:
+    """Return the codec for a page's charset, UTF-8 for a name that is not used on the web.
+
+    Python has more under such names, for example `zlib`, and `punycode`, which takes hours for a long text.
+    """
     try:
-        return codecs.lookup(charset).name if charset else "utf-8"
+        name = codecs.lookup(charset).name if charset else "utf-8"
     except (LookupError, ValueError):
         return "utf-8"
+    return name if _ON_THE_WEB.fullmatch(name) else "utf-8"
 
 
 async def text_of_page(url: str, content: bytes, charset: str) -> OpenedPage:
@@ -164,7 +179,7 @@ async def text_of_page(url: str, content: bytes, charset: str) -> OpenedPage:
         async with asyncio.timeout(READING):
             printed, _ = await process.communicate(content)
         found = json.loads(printed)
-        return OpenedPage(url, str(found["title"]), str(found["text"]), int(found["hidden"]))
+        return _opened(url, str(found["title"]), str(found["text"]), int(found["hidden"]))
     except (TimeoutError, ValueError):
         raise WebFailure("The text of the page cannot be read.") from None
     finally:

@@ -102,6 +102,10 @@ class BareContainers:
         self.files, self.create = inner.files, inner.create
 
 
+async def no_equipment(_container_id: str, _outputs: CellOutputs) -> None:
+    """Give a new container nothing."""
+
+
 class Desk:
     """A notebook without Jupyter. `shown` is what it shows, `said` what was said in the conversation."""
 
@@ -118,7 +122,7 @@ class Desk:
         async def opened() -> Any:
             return runtime
 
-        self.container = NotebookContainer(opened, self.told.append, log)
+        self.container = NotebookContainer(opened, self.told.append, log, no_equipment)
         self.branches = Branches(self.container, opened, self, settings or KernelSettings(), log)
         self._numbers = itertools.count(1)
 

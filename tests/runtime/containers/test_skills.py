@@ -15,9 +15,9 @@ import pytest
 
 from agent_kernel.errors import ConfigurationError, InvalidRequest, TooLarge
 from agent_kernel.protocol.items import to_json
-from agent_kernel.runtime.containers import skill_archive
-from agent_kernel.runtime.containers.skill_archive import checked_path, unpack
-from agent_kernel.runtime.containers.skills import FOLDER, Skills, front_matter
+from agent_kernel.runtime.containers.skills import archive as skill_archive
+from agent_kernel.runtime.containers.skills.archive import checked_path, unpack
+from agent_kernel.runtime.containers.skills.skills import FOLDER, Skills, front_matter
 from agent_kernel.runtime.local import LocalRuntime
 from agent_kernel.sandboxes.bubblewrap.backend import BubblewrapBackend
 from tests.runtime.played import Turn, Upstream, call, items, runtime_on, turns_of

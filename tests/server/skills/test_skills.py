@@ -13,7 +13,7 @@ import pytest
 from openai import OpenAI
 
 from agent_kernel.keys import KeyLimits
-from agent_kernel.runtime.containers import skill_archive
+from agent_kernel.runtime.containers.skills import archive as skill_archive
 from agent_kernel.runtime.skills import reading
 from agent_kernel.sandboxes.toolbox import Toolbox
 from tests.server.keyed import Keyed, keyed_server
@@ -178,6 +178,32 @@ def test_containers_get_the_version_that_is_named(alice: OpenAI) -> None:
         body = {"name": "x", "skills": [reference(made.id, version)]}
         with pytest.raises(openai.BadRequestError, match=why):
             alice.post("/containers", body=body, cast_to=object)
+
+
+def test_a_container_that_runs_gets_other_skills(alice: OpenAI) -> None:
+    made = alice.skills.create(files=[("SKILL.md", manifest("first"))])
+    alice.skills.versions.create(made.id, files=[("SKILL.md", manifest("second"))])
+    container: Any = alice.post(
+        "/containers", body={"name": "x", "skills": [reference(made.id)]}, cast_to=object
+    )
+    where = f"/containers/{container['id']}/agent_kernel/skills"
+    body = {"skills": [reference(made.id, "2")]}
+    for answer in (alice.post(where, body=body, cast_to=object), alice.get(where, cast_to=object)):
+        (found,) = answer["data"]  # type: ignore[index]
+        assert found.pop("path").endswith("/skills/second")
+        assert found == {
+            "object": "agent_kernel.container_skill",
+            "name": "second",
+            "description": "Counts words.",
+        }
+    assert told(alice, container["id"]) == ["second"]
+    for wrong in ({}, {"skills": None}, {"skills": "x"}, {"skills": [reference("skill_none")]}):
+        with pytest.raises(openai.APIStatusError) as refused:
+            alice.post(where, body=wrong, cast_to=object)
+        assert refused.value.status_code in (400, 404)
+    with pytest.raises(openai.NotFoundError):
+        alice.get("/containers/cntr_none/agent_kernel/skills", cast_to=object)
+    assert alice.get("/agent_kernel/skills", cast_to=object)["data"] == []  # type: ignore[index]
 
 
 def told(client: OpenAI, container_id: str) -> list[str]:

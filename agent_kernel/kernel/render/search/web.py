@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 from typing import Any
+from urllib.parse import urlsplit
 
 from agent_kernel.kernel.render.bundles import QUIET, ShownItem, box, details, pre
 from agent_kernel.kernel.render.stored import Item
@@ -15,6 +16,9 @@ OUTSIDE = "From outside"
 
 _ASKED = 200
 _MOST = 50
+_QUERIES = 5
+_HOST = 60
+"""Characters of a host that are shown: the last ones, which say whose it is."""
 _LINK = re.compile(r"https?://[A-Za-z0-9\[\]._~:/?#@!$&'()*+,;=%-]{1,2048}")
 
 
@@ -34,7 +38,7 @@ def web_search_call(item: Item, limit: int) -> ShownItem:
 
 def web_texts(item: Item, limit: int) -> Iterator[str]:
     """Yield the texts from outside that a call brought, in which figures of the answer may be found."""
-    for each in _results(item) or ():
+    for each in (_results(item) or ())[:_MOST]:
         if isinstance(text := each.get("text"), str) and text:
             hidden = each.get("hidden")
             more = f"\n[{hidden} hidden characters left out]" if isinstance(hidden, int) and hidden else ""
@@ -60,7 +64,7 @@ def _asked(item: Item) -> str:
     if known.get("type") == "find_in_page":
         return f"Looked for {_one_line(known.get('pattern'))} in {_one_line(known.get('url'))}."
     queries = known.get("queries")
-    texts = queries if isinstance(queries, list) else [known.get("query")]
+    texts = queries[:_QUERIES] if isinstance(queries, list) else [known.get("query")]
     return f"Searched the web for: {'; '.join(filter(None, map(_one_line, texts))) or 'nothing'}."
 
 
@@ -83,22 +87,26 @@ def _title(source: Mapping[str, Any]) -> str:
 
 def _html(source: Mapping[str, Any]) -> str:
     url = source["url"]
-    if not _LINK.fullmatch(url):
+    if (host := _host(url)) is None:
         return escape(_title(source))
     link = f'<a href="{escape(url)}" rel="noopener noreferrer">{escape(_title(source))}</a>'
-    return f"{link} {_host(url)}"
+    return f'{link} <span style="opacity: 0.7">{escape(host)}</span>'
 
 
-def _host(url: str) -> str:
-    """Return the host of an address, which its title may not say, as HTML."""
-    return f'<span style="opacity: 0.7">{escape(url.split("/")[2][:100])}</span>'
+def _host(url: str) -> str | None:
+    """Return the host of an address, which its title may not say; None if it is not shown as a link."""
+    try:
+        parts = urlsplit(url) if _LINK.fullmatch(url) else None
+        host = parts.hostname if parts is not None and parts.username is None else None
+    except ValueError:
+        return None
+    return host if host is None or len(host) <= _HOST else f"…{host[-_HOST:]}"
 
 
 def _markdown(source: Mapping[str, Any]) -> str:
     url, title = source["url"], markdown_text(_title(source))
-    if not _LINK.fullmatch(url):
-        return title
-    return f"[{title}](<{url}>)"
+    host = _host(url)
+    return title if host is None else f"[{title}](<{url}>) {markdown_text(host)}"
 
 
 def _plain(source: Mapping[str, Any]) -> str:

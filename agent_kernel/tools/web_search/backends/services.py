@@ -22,6 +22,7 @@ from agent_kernel.tools.web_search.base import (
     WebFailure,
     WebQuery,
     checked_address,
+    seen,
 )
 
 MOST_BYTES = 4 << 20
@@ -118,9 +119,9 @@ def pages_in(given: object, keys: tuple[str, str, str]) -> Iterator[FoundPage]:
 
 
 def plain(value: object, longest: int) -> str:
-    """Return a text on one line, at most so long, that UTF-8 can encode."""
-    text = " ".join(value[: 4 * longest].split())[:longest] if isinstance(value, str) else ""
-    return text.encode("utf-8", "replace").decode()
+    """Return what a reader sees of a text, on one line and at most so long."""
+    text, _ = seen(value[: 4 * longest]) if isinstance(value, str) else ("", 0)
+    return " ".join(text.split())[:longest]
 
 
 def with_sites(query: WebQuery) -> str:

@@ -314,6 +314,10 @@ class ToyRows(ToySkills, ToyTraces):
         if self._container(container_id):
             self._memory.skills.setdefault(container_id, {})[note.name] = note
 
+    async def remove_skill(self, container_id: str, name: str) -> None:
+        if self._container(container_id):
+            self._memory.skills.get(container_id, {}).pop(name, None)
+
     async def skills(self, container_id: str) -> list[SkillNote]:
         found = self._memory.skills.get(container_id, {}) if self._container(container_id) else {}
         return [found[name] for name in sorted(found)]

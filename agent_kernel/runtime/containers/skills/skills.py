@@ -18,7 +18,7 @@ from typing import Any, Protocol
 import yaml
 
 from agent_kernel.errors import ConfigurationError, InvalidRequest
-from agent_kernel.runtime.containers.skill_archive import (
+from agent_kernel.runtime.containers.skills.archive import (
     LARGEST_FILE,
     LARGEST_SKILL,
     MANIFEST,
@@ -139,6 +139,22 @@ class Skills:
             )
         assert self._folder is not None  # noqa: S101 (else there would be no names)
         return _from_folder(self._folder / name)
+
+    def offered(self) -> list[tuple[str, str]]:
+        """Return names and descriptions of the operator's skills; one that cannot be read has no description.
+
+        Takes as long as reading their manifests does: call it from a thread.
+        """
+        return [(name, self._described(name)) for name in self.names()]
+
+    def _described(self, name: str) -> str:
+        assert self._folder is not None  # noqa: S101 (else there would be no names)
+        try:
+            with (self._folder / name / MANIFEST).open("rb") as file:
+                found = front_matter(file.read(64 << 10)).get("description")
+        except OSError:
+            found = None
+        return " ".join(found.split())[:_DESCRIPTION] if isinstance(found, str) else ""
 
     def names(self) -> list[str]:
         """Return the names of the operator's skills. No other name is ever looked up on the host."""

@@ -1,0 +1,1 @@
+"""The skills in containers: what requests bring, and how it gets there."""
