@@ -310,3 +310,29 @@ def test_two_turns_of_patches_in_the_container(client: OpenAI) -> None:
     assert [each.status for each in done] == ["completed", "completed", "failed", "completed"]
     assert done[1].output == "Updated report.txt (+1 -1)."
     assert final.output_text == "The report is gone."
+
+
+def test_two_turns_of_web_searches(client: OpenAI) -> None:
+    """Streamed through the package's strict accumulator, with citations."""
+    search: Any = {"type": "web_search"}
+    include: Any = ["web_search_call.action.sources"]
+    previous: Any = openai.omit
+    for said, begins in (
+        ("look up the tides", "They rise 14 metres"),
+        ("look up the moon", "It is Far away"),
+    ):
+        with client.responses.stream(
+            input=said, model="", tools=[search], include=include, previous_response_id=previous
+        ) as stream:
+            for _ in stream:
+                pass
+            final = stream.get_final_response()
+        previous = final.id
+        searched, answer = final.output
+        assert searched.type == "web_search_call"
+        assert searched.action.type == "search"
+        assert len(searched.action.sources or ()) == 2
+        assert answer.type == "message"
+        (cited,) = answer.content[0].annotations  # type: ignore[union-attr]
+        assert cited.type == "url_citation"
+        assert final.output_text.startswith(begins)

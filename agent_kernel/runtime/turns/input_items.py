@@ -60,7 +60,8 @@ def _item(item: object, where: str) -> Json:
         read_additional(item, where)
     if kind == RESPONSE:
         check_answer(item, where)
-    return {**item, "type": kind}
+    nulls = {"call_id": None} if tool is not None and not tool.has_call_ids else {}  # some clients drop them
+    return {**nulls, **item, "type": kind}
 
 
 def message(role: str, text: str) -> Json:
