@@ -162,7 +162,7 @@ class SandboxStart:
         if spec.volume is not None or spec.mounts:  # a parent does not have these folders
             return None
         network = spec.network is not None
-        parent = self._parents.get(network, lambda: self._configuration(parts))
+        parent = self._parents.get((network, spec.skills), lambda: self._configuration(parts))
         if parent is None:
             return None
         hold, folder, listening = parts.hold, parts.folder, parts.listening
@@ -218,6 +218,7 @@ class SandboxStart:
             python=PYTHON,
             environment=ENVIRONMENT,
             sandboxes=parts.folder.parent,
+            skills=parts.spec.skills,
             network=network,
         )
 

@@ -81,8 +81,8 @@ async def test_a_fork_and_a_restored_container_have_their_skills(
         for each in (made, fork):
             await runtime.containers.delete(each)
         assert not list(root.iterdir())
-        for snapshot in await runtime.containers.checkpoints.all():
-            assert await runtime.containers.checkpoints.remove(snapshot)
+        for kept in await runtime.containers.checkpoints.all():
+            assert await runtime.containers.checkpoints.remove(kept)
 
 
 async def test_where_nothing_is_mounted_skills_are_copied(

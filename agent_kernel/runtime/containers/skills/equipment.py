@@ -38,7 +38,7 @@ class Equipment:
         """Read the `skills` of a request; see `Skills.read`."""
         return await self._skills.read(given, where)
 
-    async def of(self, container_id: str) -> Sequence[SkillNote]:
+    async def of(self, container_id: str) -> list[SkillNote]:
         """Return the skills that are in a container, by name."""
         return await self._store.skills(container_id)
 
@@ -55,7 +55,7 @@ class Equipment:
             note = replace(skill.note, path=f"{folder}/{skill.note.name}")
             await self._store.put_skill(container_id, note)
 
-    async def put_exactly(self, container_id: str, given: object) -> Sequence[SkillNote]:
+    async def put_exactly(self, container_id: str, given: object) -> list[SkillNote]:
         """Let a container have these `skills` of a request and no others. Return them as `of` does."""
         wanted = await self.read(given, "skills")
         await self.put(container_id, wanted)

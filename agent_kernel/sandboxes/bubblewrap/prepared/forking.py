@@ -12,12 +12,13 @@ from agent_kernel.sandboxes.bubblewrap.folder import FILES
 from agent_kernel.sandboxes.bubblewrap.layers.sandbox import TARGETS, read_lowers
 from agent_kernel.sandboxes.bubblewrap.prepared.parent import CGROUPS, HOST
 from agent_kernel.sandboxes.bubblewrap.process import DEVICES, masked, own_devices
+from agent_kernel.sandboxes.mounts import PARENT, SKILLS
 
 
 def targets(group: cgroups.Group) -> list[str]:
     """Return the folders on which forks mount something."""
     seen = [target for _, target in group.binds()]
-    return ["/proc", *memory_files.sizes(0), *TARGETS.values(), *seen]
+    return ["/proc", *memory_files.sizes(0), *TARGETS.values(), f"{PARENT}/{SKILLS}", *seen]
 
 
 def request(folder: Path, spec: SandboxSpec, group: cgroups.Group) -> dict[str, object]:
@@ -31,6 +32,8 @@ def request(folder: Path, spec: SandboxSpec, group: cgroups.Group) -> dict[str, 
     options["environment"]["PWD"] = WORKSPACE  # as bwrap does
     binds = [(f"{here}/{FILES}/{part}", at, False) for part, at in TARGETS.items()]
     binds += [(_seen(source), target, True) for source, target in group.binds()]
+    if (skills := spec.skills_folder) is not None:
+        binds.append((f"{HOST}/skills/{skills.name}", f"{PARENT}/{SKILLS}", True))
     return {
         "options": options,
         "limits": {"RLIMIT_CORE": 0, "RLIMIT_NOFILE": spec.open_files},

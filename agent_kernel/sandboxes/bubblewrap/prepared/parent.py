@@ -25,6 +25,8 @@ CGROUPS = "/sys/fs/cgroup"
 MOST_FAILURES = 3
 """After so many, sandboxes start without a parent: this machine cannot have one."""
 
+Kind = tuple[bool, str | None]
+
 _PROGRAM = Path(__file__).with_name("program.py")
 _AT = f"{HOST}/boxd"
 _SHELL = '"$@" | while IFS= read -r folder; do rmdir -- "$folder"; done 2>/dev/null &'
@@ -37,7 +39,8 @@ class Configuration:
     """What all forks of a parent have in common.
 
     `mounts` are options of bwrap for the read-only system, `files` are added to it, `targets` are the folders
-    on which forks mount something. `sandboxes` is the folder of all sandboxes of this data folder.
+    on which forks mount something. `sandboxes` is the folder of all sandboxes of this data folder, `skills`
+    that of their skills, if they have any.
     """
 
     bwrap: str
@@ -47,6 +50,7 @@ class Configuration:
     python: str
     environment: Mapping[str, str]
     sandboxes: Path
+    skills: str | None
     network: bool
 
 
@@ -186,12 +190,14 @@ def _mounts(wanted: Configuration) -> list[str]:
     based = list(_based(wanted.mounts))
     tops = {words[-1].split("/")[2] for words in based}
     sandboxes = "--dev-bind" if os.geteuid() == 0 else "--bind"  # with its own device nodes
+    skills = () if wanted.skills is None else ("--ro-bind", wanted.skills, f"{HOST}/skills")
     return [
         *("--tmpfs", f"{BASE}/dev"),
         *(word for words in based for word in words),
         # So that paths are the same here as in a sandbox, where Python finds more modules by them.
         *(word for top in sorted(tops) for word in ("--symlink", f"{BASE[1:]}/{top}", f"/{top}")),
         *(sandboxes, str(wanted.sandboxes), f"{HOST}/sandboxes"),
+        *skills,
         *("--bind", "/proc", f"{HOST}/proc", "--symlink", f"{HOST[1:]}/proc", "/proc"),
         *("--ro-bind-try", CGROUPS, f"{HOST}/cgroup", "--ro-bind", os.devnull, f"{HOST}/null"),
         *(word for name in DEVICES for word in ("--dev-bind", f"/dev/{name}", f"{HOST}/dev/{name}")),
@@ -208,7 +214,7 @@ def _based(words: Sequence[str]) -> Iterator[list[str]]:
 
 
 class Parents:
-    """The parents of a backend, by whether their sandboxes have a network.
+    """The parents of a backend, by what their sandboxes have: a network, and a folder for skills.
 
     There is none for the first sandbox, unless `eager`: many processes make only one. The second waits for
     its parent.
@@ -216,30 +222,30 @@ class Parents:
 
     def __init__(self, *, eager: bool = False) -> None:
         self._eager = eager
-        self._parents: dict[bool, Parent] = {}
+        self._parents: dict[Kind, Parent] = {}
         self._lock = threading.Lock()
-        self._asked: set[bool] = set()
+        self._asked: set[Kind] = set()
         self._failures = 0
 
-    def get(self, network: bool, make: Callable[[], Configuration]) -> Parent | None:
+    def get(self, kind: Kind, make: Callable[[], Configuration]) -> Parent | None:
         """Return the parent, prepared if necessary (blocking). None: start this sandbox without one."""
         with self._lock:
-            if self._failures >= MOST_FAILURES or not (self._eager or network in self._asked):
-                self._asked.add(network)
+            if self._failures >= MOST_FAILURES or not (self._eager or kind in self._asked):
+                self._asked.add(kind)
                 return None
-            if network not in self._parents:
+            if kind not in self._parents:
                 try:
-                    self._parents[network] = Parent(make())
+                    self._parents[kind] = Parent(make())
                 except ParentUnavailable as reason:
                     self._count(reason)
-            return self._parents.get(network)
+            return self._parents.get(kind)
 
     def refused(self, parent: Parent, reason: ParentUnavailable) -> None:
         """Let a parent go that could not make a sandbox. The next start prepares another, a few times."""
         parent.close()
         with self._lock:
-            for network in [key for key, known in self._parents.items() if known is parent]:
-                del self._parents[network]
+            for kind in [key for key, known in self._parents.items() if known is parent]:
+                del self._parents[kind]
                 self._count(reason)
 
     def _count(self, reason: ParentUnavailable) -> None:
