@@ -103,7 +103,7 @@ async def test_a_description_that_is_found_later_is_obeyed(
 ) -> None:
     upstream.says(call(0, "tool_search", {"query": "weather"}, "s"), finish="tool_calls")
     obeys(upstream)
-    tools = [{"type": "tool_search"}, SHELL, server_at(hostile, defer_loading=True)]
+    tools: list[Json] = [{"type": "tool_search"}, SHELL, server_at(hostile, defer_loading=True)]
     async with runtime(turn_settings=limits(hostile)) as running:
         events = await events_of(running, "What is the weather?", *tools)
     offered = [each["function"] for each in upstream.requests[-1]["tools"]]
