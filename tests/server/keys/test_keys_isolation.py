@@ -279,6 +279,7 @@ def references(world: World) -> dict[str, list[tuple[str, dict[str, Any]]]]:
         "UploadCreateParams": [],
         "UploadPart": [],
         "SkillFiles": [],
+        "ContainerSkills": [(world.skill, {"skills": [_reference(world.skill)]})],
         "SkillUpdateParams": [],
         "UploadCompleteParams": [],
     }

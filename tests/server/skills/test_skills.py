@@ -196,7 +196,7 @@ def test_a_container_that_runs_gets_other_skills(alice: OpenAI) -> None:
             "name": "second",
             "description": "Counts words.",
         }
-    assert told(alice, container["id"]) == ["second"]
+    assert told(alice, container["id"], "find . -type f") == ["./second/SKILL.md"]
     for wrong in ({}, {"skills": None}, {"skills": "x"}, {"skills": [reference("skill_none")]}):
         with pytest.raises(openai.APIStatusError) as refused:
             alice.post(where, body=wrong, cast_to=object)
@@ -206,10 +206,11 @@ def test_a_container_that_runs_gets_other_skills(alice: OpenAI) -> None:
     assert alice.get("/agent_kernel/skills", cast_to=object)["data"] == []  # type: ignore[index]
 
 
-def told(client: OpenAI, container_id: str) -> list[str]:
+def told(client: OpenAI, container_id: str, command: str = "ls") -> list[str]:
     """Return the skills in a container, as a command lists them there."""
     ask = {"type": "shell", "environment": {"type": "container_reference", "container_id": container_id}}
     tools: Any = [ask]
-    response = client.responses.create(model="agent_kernel/shell", input="ls /home/agent/skills", tools=tools)
+    said = f"cd /home/agent/skills && {command}"
+    response = client.responses.create(model="agent_kernel/shell", input=said, tools=tools)
     (output,) = [each for each in response.output if each.type == "shell_call_output"]
     return output.output[0].stdout.split()
