@@ -71,7 +71,8 @@ class Tenant:
             self.vector_stores = LocalVectorStores(documents, self.files, shared.indexer, parts.embedder)
             self.uploads = LocalUploads(documents, parts.store.blobs, self.files, limit)
         self.skills = LocalSkills(self.rows, parts.store.blobs, self.quota)
-        self.equipment = Equipment(self.containers, self.rows, parts.skills.of(self.skills))
+        folders = parts.container_settings.skills
+        self.equipment = Equipment(self.containers, self.rows, parts.skills.of(self.skills), folders)
         attachments = Attachments(self.files)
         self.conversations = LocalConversations(self.rows, attachments)
         self.preparation = Preparation(

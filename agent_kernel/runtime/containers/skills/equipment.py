@@ -8,7 +8,6 @@ from contextlib import AbstractAsyncContextManager
 from dataclasses import replace
 from typing import Protocol
 
-from agent_kernel.runtime.containers.settings import ContainerOptions
 from agent_kernel.runtime.containers.skills.folders import MOUNTED, SkillFolders
 from agent_kernel.runtime.containers.skills.skills import FOLDER, Skill, Skills, install
 from agent_kernel.sandboxes.channel import Channel
@@ -16,23 +15,22 @@ from agent_kernel.store.records import SkillNote
 from agent_kernel.store.rows import Rows
 
 
-class UsedContainers(Protocol):
+class EquippedContainers(Protocol):
     """The containers that get skills."""
-
-    @property
-    def settings(self) -> ContainerOptions: ...
 
     def use(self, container_id: str) -> AbstractAsyncContextManager[Channel]: ...
 
 
 class Equipment:
-    """The skills in the containers of one tenant, whose requests may use `skills`."""
+    """The skills in the containers of one tenant, whose requests may use `skills`; `folders` has them."""
 
-    def __init__(self, containers: UsedContainers, store: Rows, skills: Skills) -> None:
+    def __init__(
+        self, containers: EquippedContainers, store: Rows, skills: Skills, folders: SkillFolders
+    ) -> None:
         self._containers = containers
         self._store = store
         self._skills = skills
-        self._folders = containers.settings.skills
+        self._folders = folders
 
     async def read(self, given: object, where: str) -> list[Skill]:
         """Read the `skills` of a request; see `Skills.read`."""
