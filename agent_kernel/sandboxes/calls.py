@@ -104,6 +104,8 @@ class Call:
         self.answered = False
         self.report: bytes | None = None
         """The last event that boxd has sent about it, as JSON."""
+        self.given = False
+        """Whether a descriptor went with it."""
         self.ended = False
         self.credit = wire.Credit()
         self.news = asyncio.Event()

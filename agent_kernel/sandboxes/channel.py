@@ -28,6 +28,7 @@ from agent_kernel.sandboxes.calls import (
 from agent_kernel.sandboxes.connection import SandboxConnection
 from agent_kernel.sandboxes.egress import CurrentEgress, DenyAll, Egress, serve_connect
 from agent_kernel.sandboxes.launch import SAVED_SHELL
+from agent_kernel.sandboxes.near.uploading import upload
 from agent_kernel.sandboxes.terminal import Dialed, Program, Terminal
 
 __all__ = [
@@ -266,15 +267,7 @@ class Channel:
         `content` raises. Then, and after a cancellation, nothing partial is left behind.
         """
         asked = {"path": path, "within": within, "digest": digest, "executable": executable}
-        async with self._connection.call("put", **asked) as call:
-            async for chunk in content:
-                await self._connection.send_data(call, chunk)
-                if call.answered:  # it failed: the answer says why
-                    break
-            else:
-                await self._connection.send(wire.frame(wire.EOF, call.number))
-            _, payload = await self._connection.next(call)
-            return read_file(wire.parse_json(payload))
+        return read_file(wire.parse_json(await upload(self._connection, asked, content)))
 
     async def get(self, path: str, *, within: str | None = None) -> AsyncGenerator[bytes, None]:
         """Read a regular file in chunks. Closing the generator ends it. Raises `SandboxFileError`.

@@ -56,6 +56,8 @@ class SandboxConnection:
         self.failure: SandboxError | None = None
         self.closed = asyncio.Event()
         self.peer_methods: frozenset[str] = frozenset()
+        self.gives = False
+        """Whether descriptors can go with calls."""
 
     async def greet(self) -> None:
         """Exchange greetings with boxd and begin to read.
@@ -77,14 +79,20 @@ class SandboxConnection:
             raise
 
     @contextlib.asynccontextmanager
-    async def call(self, method: str, **arguments: Any) -> AsyncIterator[Call]:
-        """Call boxd. Leaving early cancels the call and waits until boxd has confirmed."""
+    async def call(self, method: str, *, give: int | None = None, **arguments: Any) -> AsyncIterator[Call]:
+        """Call boxd. Leaving early cancels the call and waits until boxd has confirmed.
+
+        A copy of the descriptor `give` goes with the call, and the call is `given`, if that can be done now.
+        """
         self._check()
         if method not in self.peer_methods:
             raise ChannelBroken(f"The sandbox does not serve {method!r}.", hint="Create a new container.")
         call = self._open()
         try:
-            await self.send(wire.message(wire.CALL, call.number, {"method": method, **arguments}))
+            if give is not None:
+                call.given = await self._give(call, {"method": method, **arguments, "passed": True}, give)
+            if not call.given:
+                await self.send(wire.message(wire.CALL, call.number, {"method": method, **arguments}))
             yield call
         except wire.WireError as error:
             raise await self._broken(error) from error
@@ -93,6 +101,13 @@ class SandboxConnection:
                 self._calls.pop(call.number, None)
             else:
                 await asyncio.shield(asyncio.ensure_future(self._cancel(call)))
+
+    async def _give(self, call: Call, request: dict[str, Any], fd: int) -> bool:
+        if not (self.gives and isinstance(self._stream, SocketStream)):
+            return False
+        async with self._write_lock:
+            self._check()
+            return self._stream.give(wire.message(wire.CALL, call.number, request), fd)
 
     def _open(self) -> Call:
         self._check()
@@ -243,6 +258,7 @@ class SandboxConnection:
             raise wire.WireError(str(wire.parse_json(payload).get("message"))[:MESSAGE_LIMIT])
         if kind != wire.HELLO or number != 0 or self._greeting.done():
             raise wire.WireError("a second greeting" if self._greeting.done() else "no greeting")
+        self.gives = wire.parse_descriptors(payload) and isinstance(self._stream, SocketStream)
         self._greeting.set_result(wire.parse_hello(payload))
 
     def _take_answer(self, kind: int, number: int, payload: bytes) -> None:

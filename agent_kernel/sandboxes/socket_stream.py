@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import array
 import asyncio
 import contextlib
 import socket
@@ -142,6 +143,27 @@ class SocketStream:
             data = memoryview(data)[sent:]
             self._loop.add_writer(self._fd, self._flush)
         self._out += data
+
+    def give(self, data: bytes, fd: int) -> bool:
+        """Send a frame with a copy of a descriptor. False: something waits to be sent before, so nothing was.
+
+        Raises `SandboxUnreachable`.
+        """
+        self._check()
+        if self._out:
+            return False
+        rights = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", [fd]))]
+        try:
+            sent = self._socket.sendmsg([data], rights, socket.MSG_NOSIGNAL)
+        except BlockingIOError:
+            return False
+        except OSError as error:
+            self._broken = True
+            raise self._unreachable() from error
+        if sent < len(data):
+            self._out += data[sent:]
+            self._loop.add_writer(self._fd, self._flush)
+        return True
 
     def _send(self, data: bytes | bytearray | memoryview) -> int:
         """Send what the socket takes now. Raises `SandboxUnreachable`."""

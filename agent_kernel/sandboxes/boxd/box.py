@@ -265,9 +265,16 @@ class Box:
         return self._programs.call(channel, _text(request, "name"), command, self._shell.workspace)
 
     def call_put(self, channel: BoxChannel, request: dict[str, Any]) -> BoxHandler:
-        """Receive a file."""
+        """Receive a file: in frames, or from a pipe that the host has given with the call."""
         flags = (bool(request.get("digest")), bool(request.get("executable")))
-        return files.Put(channel, _text(request, "path"), _folder(request), *flags)
+        if not request.get("passed"):
+            return files.Put(channel, _text(request, "path"), _folder(request), *flags)
+        pipe = channel.peer.passed()
+        try:
+            return files.PipedPut(self._loop, pipe, channel, _text(request, "path"), _folder(request), *flags)
+        except BaseException:
+            os.close(pipe)
+            raise
 
     def call_get(self, channel: BoxChannel, request: dict[str, Any]) -> BoxHandler:
         """Send a file."""

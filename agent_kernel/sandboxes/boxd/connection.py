@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 
 
 F_SETPIPE_SZ = 1031  # the fcntl module has it from Python 3.10 on
+MOST_KEPT = 8
+"""Descriptors of the host that may wait for the calls they belong to."""
+_SPACE = socket.CMSG_SPACE(MOST_KEPT * struct.calcsize("i"))
 SOON = 0.005
 """Seconds. Each message to the host wakes three programs, so a short command sends one message only."""
 
@@ -56,6 +59,8 @@ class HostConnection:
         self._held = b""
         self._release: Timer | None = None
         self._passing: socket.socket | None = None
+        self._receiving = _unix_socket(read_fd)
+        self._kept: list[int] = []
         self.greeted = False
         self.methods: frozenset[str] = frozenset()
         self.closed = False
@@ -83,7 +88,7 @@ class HostConnection:
 
     def _receive(self) -> None:
         try:
-            received = os.readv(self._fds[0], [self._decoder.space()])
+            received = self._read()
         except BlockingIOError:
             return
         except OSError:
@@ -98,6 +103,26 @@ class HostConnection:
             self._refuse("version", _mismatch(mismatch))
         except wire.WireError as error:
             self._refuse("protocol", str(error))
+
+    def _read(self) -> int:
+        """Receive bytes, and keep the descriptors that come with them. Raises `OSError`."""
+        space = self._decoder.space()
+        if self._receiving is None:
+            return os.readv(self._fds[0], [space])
+        flags = socket.MSG_CMSG_CLOEXEC
+        received, ancillary, _, _ = self._receiving.recvmsg_into([space], _SPACE, flags)
+        for level, kind, rights in ancillary:
+            if level == socket.SOL_SOCKET and kind == socket.SCM_RIGHTS:
+                self._kept += [fd for (fd,) in struct.iter_unpack("i", rights)]
+        if len(self._kept) > MOST_KEPT:
+            return 0  # no host of ours does that
+        return received
+
+    def passed(self) -> int:
+        """Return the caller's descriptor that came with the present call. Raises `ValueError`."""
+        if not self._kept:
+            raise ValueError("passed")
+        return self._kept.pop(0)
 
     def _refuse(self, code: str, text: str) -> None:
         self.send(wire.message(wire.ERROR, 0, {"code": code, "message": text}))
@@ -125,7 +150,7 @@ class HostConnection:
         if wire.parse_descriptors(payload):
             self._passing = _unix_socket(self._fds[1])
         self.greeted = True
-        self.send(wire.hello(self._service.methods))
+        self.send(wire.hello(self._service.methods, descriptors=self._receiving is not None))
         self._service.greeted()
 
     def _call(self, number: int, request: dict[str, Any]) -> None:
@@ -269,8 +294,11 @@ class HostConnection:
                 channel.handler.on_lost()
         self._channels.clear()
         self._opened = 0
-        if self._passing is not None:
-            self._passing.close()
+        for copy in (self._passing, self._receiving):
+            if copy is not None:
+                copy.close()
+        while self._kept:
+            os.close(self._kept.pop())
         for fd in set(self._fds):
             self._loop.watch(fd, 0, None)
             os.close(fd)

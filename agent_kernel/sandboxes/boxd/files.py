@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import os
+import selectors
 import stat
 
 from . import wire
@@ -13,7 +15,10 @@ if TYPE_CHECKING:
     from typing import Any
 
     from .handler import BoxChannel
+    from .loop import Loop
 
+PIECE = 1 << 20
+"""Bytes of a file that are moved at once, before other work gets its turn."""
 LIST_LIMIT = 20000
 AHEAD = 4 * wire.WINDOW
 """The credit in bytes for a file sent here. It is written as it comes, so nothing waits in memory."""
@@ -84,7 +89,7 @@ class Put(BoxHandler):
         os.makedirs(os.path.dirname(path), exist_ok=True)
         self._fd: int | None = os.open(
             self._part,
-            os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC,
+            os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC,
             0o755 if executable else 0o644,
         )
         channel.grant(AHEAD - wire.WINDOW)
@@ -119,6 +124,89 @@ class Put(BoxHandler):
         if self._fd is None:
             raise wire.WireError("the file is closed")
         return self._fd
+
+    on_lost = close
+
+
+class PipedPut(Put):
+    """Receives a file from a pipe: the kernel moves its bytes, and this process does not see them.
+
+    The host says at the end, by `EOF`, that all was written: the end of the pipe alone may be its death.
+    """
+
+    def __init__(
+        self,
+        loop: Loop,
+        pipe: int,
+        channel: BoxChannel,
+        path: str,
+        within: str | None,
+        digest: bool,
+        executable: bool,
+    ) -> None:
+        super().__init__(channel, path, within, digest, executable)
+        self._loop = loop
+        self._pipe: int | None = pipe
+        self._said = False
+        self._splices = hasattr(os, "splice")  # from Python 3.10 on
+        os.set_blocking(pipe, False)
+        loop.watch(pipe, selectors.EVENT_READ, lambda mask: self._arrived(pipe))
+
+    def _arrived(self, pipe: int) -> None:
+        try:
+            if self._moved(pipe, self._open_fd()):
+                return
+            self._leave_pipe()
+            if self._said:
+                super().on_eof()
+        except BlockingIOError:
+            return
+        except OSError as error:
+            self.close()
+            self._channel.error("os", error.strerror or str(error))
+
+    def _moved(self, pipe: int, file: int) -> int:
+        """Move a piece and return its size; 0 is the end."""
+        if self._splices:
+            start = os.lseek(file, 0, os.SEEK_CUR)
+            try:
+                size = os.splice(pipe, file, PIECE, flags=os.SPLICE_F_NONBLOCK)
+            except OSError as error:
+                if error.errno != errno.EINVAL:
+                    raise
+                self._splices = False  # not on this file system
+            else:
+                if self._digest is not None and size:
+                    self._digest.update(os.pread(file, size, start))
+                return size
+        piece = os.read(pipe, wire.CHUNK)
+        if self._digest is not None:
+            self._digest.update(piece)
+        view = memoryview(piece)
+        while view:
+            view = view[os.write(file, view) :]
+        return len(piece)
+
+    def on_data(self, stream: int, payload: wire.Bytes) -> None:
+        """Refuse it: the bytes come by the pipe."""
+        raise wire.WireError("this call takes no data")
+
+    def on_eof(self) -> None:
+        """Give the file its name when the pipe is empty."""
+        self._said = True
+        if self._pipe is None:
+            super().on_eof()
+
+    def _leave_pipe(self) -> None:
+        if self._pipe is not None:
+            self._loop.watch(self._pipe, 0, None)
+            os.close(self._pipe)
+            self._pipe = None
+
+    def close(self) -> None:
+        """Remove an incomplete file, and let go of the pipe. Idempotent."""
+        self._leave_pipe()
+        super().close()
 
     on_lost = close
 

@@ -20,6 +20,9 @@ if TYPE_CHECKING:
         def end(self, number: int, encoded: bytes) -> None:
             """Send the last frame of a channel."""
 
+        def passed(self) -> int:
+            """Return the descriptor that came with the present call."""
+
 
 class BoxChannel:
     """One channel as its handler sees it: send within the credit, and answer at the end.
