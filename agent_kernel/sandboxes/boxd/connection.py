@@ -157,6 +157,8 @@ class HostConnection:
         channel = self._channels[number] = BoxChannel(self, number)
         try:
             channel.handler = self._service.call(channel, request)
+            if self.closed and channel.handler is not None:
+                channel.handler.on_lost()  # the host was gone already, which the call noticed
         except OSError as error:
             channel.error("os", error.strerror or str(error))
         except (AttributeError, KeyError, OverflowError, TypeError, ValueError) as error:
