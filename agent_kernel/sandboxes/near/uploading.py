@@ -25,7 +25,7 @@ _PIPE = 1 << 20
 """Bytes that a pipe holds, if this user may have as many."""
 
 
-class Connection(Protocol):
+class UploadConnection(Protocol):
     """What an upload needs of the connection to boxd."""
 
     closed: asyncio.Event
@@ -48,7 +48,9 @@ class Connection(Protocol):
         ...
 
 
-async def upload(connection: Connection, asked: Mapping[str, Any], content: AsyncIterable[bytes]) -> bytes:
+async def upload(
+    connection: UploadConnection, asked: Mapping[str, Any], content: AsyncIterable[bytes]
+) -> bytes:
     """Send a file by the method `put` and return boxd's answer. Raises what `content` and calls raise."""
     pieces = aiter(content)
     first = await anext(pieces, b"")
@@ -65,7 +67,7 @@ async def _joined(first: bytes, rest: AsyncIterator[bytes]) -> AsyncGenerator[by
         yield piece
 
 
-async def _in_frames(connection: Connection, call: Call, content: AsyncIterator[bytes]) -> bytes:
+async def _in_frames(connection: UploadConnection, call: Call, content: AsyncIterator[bytes]) -> bytes:
     async for piece in content:
         await connection.send_data(call, piece)
         if call.answered:  # it failed: the answer says why
@@ -75,7 +77,9 @@ async def _in_frames(connection: Connection, call: Call, content: AsyncIterator[
     return (await connection.next(call))[1]
 
 
-async def _by_pipe(connection: Connection, asked: Mapping[str, Any], content: AsyncIterator[bytes]) -> bytes:
+async def _by_pipe(
+    connection: UploadConnection, asked: Mapping[str, Any], content: AsyncIterator[bytes]
+) -> bytes:
     reader, writer = os.pipe()
     with contextlib.ExitStack() as stack:
         ours = stack.enter_context(os.fdopen(writer, "wb", 0))
@@ -101,7 +105,7 @@ async def _by_pipe(connection: Connection, asked: Mapping[str, Any], content: As
 class _Writer:
     """Writes to a pipe while the connection lives."""
 
-    def __init__(self, fd: int, connection: Connection) -> None:
+    def __init__(self, fd: int, connection: UploadConnection) -> None:
         self._fd = fd
         self._loop = asyncio.get_running_loop()
         self._free = asyncio.Event()
