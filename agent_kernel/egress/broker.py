@@ -246,8 +246,10 @@ class Broker:
 
         def count(sent: int, received: int) -> None:
             self._meter.count(sent, received)
-            attempt.sent += sent
-            attempt.received += received
+            if sent:  # each by one thread only
+                attempt.sent += sent
+            if received:
+                attempt.received += received
 
         secrets = self._termination
         try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections import deque
 from collections.abc import Callable
@@ -37,6 +38,7 @@ class NetworkMeter:
         self.sent = 0
         self.received = 0
         self._clock = clock
+        self._lock = threading.Lock()
         self._most_out = float("inf") if limits.bytes_out is None else limits.bytes_out
         self._most_in = float("inf") if limits.bytes_in is None else limits.bytes_in
         self._begun: deque[float] = deque(maxlen=max(limits.per_minute, 1))
@@ -62,10 +64,14 @@ class NetworkMeter:
         self.open -= 1
 
     def count(self, sent: int, received: int) -> None:
-        """Count bytes before they are passed on. Raises `LimitExceeded`, and counts nothing, if too many."""
-        self._check_bytes(sent, received)
-        self.sent += sent
-        self.received += received
+        """Count bytes before they are passed on. Raises `LimitExceeded`, and counts nothing, if too many.
+
+        Any thread may call it.
+        """
+        with self._lock:
+            self._check_bytes(sent, received)
+            self.sent += sent
+            self.received += received
 
     def _check_bytes(self, sent: int, received: int) -> None:
         if self.sent + sent > self._most_out:

@@ -1,7 +1,7 @@
 """Carry the bytes of one connection between two sockets: a program's and a server's.
 
 Each direction is a chain of callbacks of the event loop: a task and a future for each piece would cost more
-than the bytes do.
+than the bytes do. What comes in a long download is moved by a thread, as long as it comes fast.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import asyncio
 import socket
 from collections.abc import Callable
 
+from agent_kernel.egress import splicing
 from agent_kernel.egress.gate import Gate
 from agent_kernel.sandboxes.near.edges import ENDS, WRITES, Edges
 from agent_kernel.sandboxes.near.program_socket import NOW, ProgramSocket
@@ -57,6 +58,8 @@ class Pump:
             self._edges.forget(program)
             self._edges.forget(server)
             self._inside.ended = self._up.all_read
+            if self._down.away is not None:
+                self._down.away.stop()
             self._outside.close()
 
     def _program_told(self, mask: int) -> None:
@@ -75,7 +78,7 @@ class Pump:
             self._advance(target)
 
     def _advance(self, way: _Way) -> None:
-        if way.ended or self._done.done():
+        if way.ended or way.away is not None or self._done.done():
             return
         try:
             more = way.advance()
@@ -85,11 +88,35 @@ class Pump:
             self._done.set_exception(error)
         else:
             if more:
-                self._loop.call_soon(self._advance, way)
+                if not (way is self._down and self._begin_stretch()):
+                    self._loop.call_soon(self._advance, way)
             elif way.blocked:
                 self._edges.watch_writes(way.target.fileno())
             elif self._up.ended and self._down.ended:
                 self._done.set_result(None)
+
+    def _begin_stretch(self) -> bool:
+        """Let a thread carry a download that comes fast. Return whether it does."""
+        if not self._down.fast:
+            return False
+        begun = splicing.begin(self._outside, self._inside.socket, self._count, self._stretch_ended)
+        self._down.go_away(begun)
+        return begun is not None
+
+    def _count(self, size: int) -> None:
+        self._down.count(0, size)
+
+    def _stretch_ended(self, stretch: splicing.Stretch) -> None:
+        """Go on here with a download that a thread has carried."""
+        self._down.come_back(stretch)
+        if self._done.done():
+            return
+        if isinstance(stretch.error, OSError):
+            self._broken(self._down, BrokenEnd(stretch.error, reading=not stretch.writing))
+        elif stretch.error is not None:
+            self._done.set_exception(stretch.error)
+        else:
+            self._advance(self._down)
 
     def _broken(self, way: _Way, broken: BrokenEnd) -> None:
         if (way is self._up) == broken.reading:  # the program has: its task is about to be cancelled
@@ -123,12 +150,29 @@ class _Way:
         self.ended = False
         self.blocked = False
         """Whether the target takes no more now."""
+        self.away: splicing.Stretching | None = None
+        """What carries it in a thread."""
+        self.count = count
         self._source = source
-        self._count = count
         self._buffer: memoryview | None = None
         self._size = LEAST
         self._rest: bytes | memoryview = b""
         self._full = False
+        self._copied = False
+
+    @property
+    def fast(self) -> bool:
+        """Whether the source had the largest piece, and all before it is passed on."""
+        return self._full and self._size == LARGEST and not self._rest and not self._copied
+
+    def go_away(self, begun: splicing.Stretching | None) -> None:
+        """Leave it to a thread, if there is one."""
+        self.away, self._buffer = begun, None if begun else self._buffer
+
+    def come_back(self, stretch: splicing.Stretch) -> None:
+        """Go on with what the thread has left. What came meanwhile was not told."""
+        self.away, self._full, self._rest = None, True, stretch.rest
+        self._copied = stretch.unable
 
     def check(self, data: bytes | memoryview) -> bytes | memoryview:
         """Return what may be passed on, counted. It gets nothing when the source has ended."""
@@ -216,7 +260,7 @@ class _Up(_Way):
     def check(self, data: bytes | memoryview) -> bytes:
         passed = self._gate.feed(bytes(data)) if data else self._gate.end()
         if passed:
-            self._count(len(passed), 0)
+            self.count(len(passed), 0)
         return passed
 
 
@@ -225,5 +269,5 @@ class _Down(_Way):
 
     def check(self, data: bytes | memoryview) -> bytes | memoryview:
         if data:
-            self._count(0, len(data))
+            self.count(0, len(data))
         return data
