@@ -22,6 +22,7 @@ from agent_kernel.kernel.render.message import (
     with_sources,
 )
 from agent_kernel.kernel.render.search.call import search_texts
+from agent_kernel.kernel.render.search.cited import found_passages
 from agent_kernel.kernel.render.search.web import web_texts
 from agent_kernel.kernel.render.shell import shell_texts
 from agent_kernel.kernel.render.stored import ITEM_MIME, Item
@@ -52,6 +53,7 @@ class TurnItems:
         self._key = [asked, again]
         self._evidence, self._given = Evidence(), Evidence()
         self._anchors: dict[int, str] = {}
+        self._searches: list[Item] = []
         self.said(asked)
 
     def said(self, text: str) -> None:
@@ -63,6 +65,8 @@ class TurnItems:
 
         `seconds` goes to the metadata of its first output.
         """
+        if item.get("type") == "file_search_call":
+            self._searches.append(item)
         answers = self._linked and item.get("type") == "message"
         bundles = render_all(item, self._message if answers else None, seconds)
         texts = TEXTS.get(str(item.get("type"))) if self._linked else None
@@ -77,10 +81,11 @@ class TurnItems:
 
     def _message(self, item: Item, limit: int) -> ShownItem | None:
         notes = Notes(self._evidence, self._given, self._anchors)
+        passages = found_passages(self._searches)
         shown = annotated(message_text(item, limit), notes)
         if shown is None:
-            return message(item, limit)
-        shown = with_sources(shown, item)
+            return message(item, limit, passages)
+        shown = with_sources(shown, item, passages)
         return replace(shown, html=answer_html(shown.html))
 
     def _anchor(self, number: int, bundle: Bundle) -> str:
