@@ -26,7 +26,7 @@ from agent_kernel.protocol import ids
 from agent_kernel.protocol.response import total_usage
 from agent_kernel.runtime.access.keys import StoredKeys
 from agent_kernel.runtime.background.recovery import journal_of
-from agent_kernel.runtime.base import Order, Page, ResponseRequest
+from agent_kernel.runtime.base import Order, Page, ResponseRequest, SessionEvent
 from agent_kernel.runtime.containers.containers import LocalContainers
 from agent_kernel.runtime.deleting import DeletedSession
 from agent_kernel.runtime.deletion.deletion import SessionDeletion
@@ -34,6 +34,7 @@ from agent_kernel.runtime.included import Included
 from agent_kernel.runtime.keeping.sessions import LocalKeptSessions
 from agent_kernel.runtime.paging import Asked, page
 from agent_kernel.runtime.parts import RuntimeParts
+from agent_kernel.runtime.reach import answer_of, event_of
 from agent_kernel.runtime.skills.base import KnownSkill, SkillThere
 from agent_kernel.runtime.skills.lent import LentSkills
 from agent_kernel.runtime.skills.skills import LocalSkills
@@ -130,7 +131,21 @@ class TenantRuntime(LocalKeptSessions, LocalLibrary, LentSkills):
 
     def session(self) -> LocalSession:
         """See `Runtime`."""
-        return LocalSession(self._turns)
+        return LocalSession(self._turns, self._tenant.connections, self._steer_elsewhere)
+
+    async def _steer_elsewhere(self, response_id: str, given: object) -> SessionEvent | None:
+        connection = self._tenant.connections.get(response_id)
+        if connection is not None:
+            return await connection.steer(response_id, given, here=False)
+        said = await self._ask_owner(response_id, {"steer": given})
+        return event_of(said["event"]) if said else None
+
+    async def _ask_owner(self, response_id: str, question: Mapping[str, Any]) -> Mapping[str, Any] | None:
+        """Put a question to the process that runs a turn; None if it is not another one."""
+        row = await self._rows.response(response_id)
+        if row is None or row.owner in (None, self._coordination.id):
+            return None
+        return answer_of(await self._coordination.ask(row.owner, response_id, json.dumps(question)))
 
     async def respond(self, request: ResponseRequest) -> AsyncGenerator[ResponseStreamEvent, None]:
         """Run one turn and stream it; see `Runtime.respond`.
@@ -218,11 +233,16 @@ class TenantRuntime(LocalKeptSessions, LocalLibrary, LentSkills):
             return shown.response(Response.construct(**row.response))
         events = [json.loads(text) for _, text in await journal_of(self._rows, response_id)]
         output = [event["item"] for event in events if event["type"] == "response.output_item.done"]
-        return shown.response(Response.construct(**{**row.response, "output": output}))
+        begun = any(event["type"] == "response.in_progress" for event in events)
+        status = "in_progress" if begun else row.response["status"]
+        return shown.response(Response.construct(**{**row.response, "status": status, "output": output}))
 
     async def answer(self, response_id: str, given: Mapping[str, Any]) -> None:
-        """See `AnswersQuestions`. Only questions of turns that run in this process are open."""
-        self._tenant.questions.answer(response_id, given)
+        """See `AnswersQuestions`."""
+        if self._tenant.questions.asks(response_id) or not await self._ask_owner(
+            response_id, {"answer": given}
+        ):
+            self._tenant.questions.answer(response_id, given)
 
     async def delete(self, response_id: str) -> None:
         """See `Runtime`. Turns after it can no longer be continued."""

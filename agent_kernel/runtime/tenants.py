@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, replace
 from typing import Any
 
+from agent_kernel.errors import AgentKernelError
 from agent_kernel.keys import Key
 from agent_kernel.protocol.broken import ResumePoint
 from agent_kernel.runtime.access.keys import StoredKeys
@@ -21,6 +23,7 @@ from agent_kernel.runtime.containers.lifecycle import Lifecycle
 from agent_kernel.runtime.containers.skills.equipment import Equipment
 from agent_kernel.runtime.observe.metrics import Metrics
 from agent_kernel.runtime.parts import RuntimeParts
+from agent_kernel.runtime.reach import Reach, Steered
 from agent_kernel.runtime.skills.skills import LocalSkills
 from agent_kernel.runtime.turns.conversations import LocalConversations
 from agent_kernel.runtime.turns.interrupt import Interrupt
@@ -34,6 +37,8 @@ from agent_kernel.runtime.vector_stores.indexing import Indexer
 from agent_kernel.runtime.vector_stores.uploads import LocalUploads
 from agent_kernel.runtime.vector_stores.vector_stores import LocalVectorStores
 from agent_kernel.store.records import ResponseRow
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -101,6 +106,9 @@ class Tenant:
         )
         self.turns = Turns(self.preparation, loop, self.conversations, shared.recovery, self.quota)
         self.background = Background(self.rows, loop, parts.webhooks, key.name)
+        self.connections: dict[str, Steered] = {}
+        """Where turns can be steered, by their responses' ids."""
+        self.reach = Reach(self.background, self.questions, self.connections)
 
 
 class Tenants:
@@ -156,10 +164,9 @@ class Tenants:
         if self._indexer is not None:
             self._indexer.wake()
 
-    def _running(self, response_id: str) -> Background | None:
-        """Return where a background turn runs in this process, for any tenant."""
-        found = (each.background for each in self._known.values())
-        return next((each for each in found if each.written(response_id) is not None), None)
+    def _running(self, response_id: str) -> Reach | None:
+        """Return where a turn runs in this process, for any tenant."""
+        return next((each.reach for each in self._known.values() if each.reach.has(response_id)), None)
 
     def background_turns(self) -> int:
         """Return how many background turns run in this process."""
@@ -176,16 +183,30 @@ class Tenants:
 
     async def _end_orphans(self, row: ResponseRow, journal: Sequence[Mapping[str, Any]]) -> None:
         name = await self.parts.store.rows.tenant_of_response(row.id)
+        if self.parts.webhooks is not None and row.request.get("background"):
+            await self.parts.webhooks.expect(row.id, name)
         await end_orphans(row, journal, self._named(name, Key(name=name)).containers)
 
+    async def _has_successor(self) -> bool:
+        if self.parts.restart != "resume" or not self.background_turns():
+            return False
+        try:
+            return await self.parts.store.coordination.has_successor()
+        except AgentKernelError as error:
+            log.warning("Whether another server goes on with the turns is not known: %s", error)
+            return False
+
     async def aclose(self) -> None:
-        """End background turns and release all parts. Idempotent.
+        """End background turns, or hand them over to another server, and release all parts. Idempotent.
 
         Containers live on until their lease ends.
         """
         await self._retention.aclose()
         if self._indexer is not None:
             await self._indexer.aclose()
+        if await self._has_successor():
+            detach = self._shared.lifecycle.detach
+            await asyncio.gather(*(each.background.hand_over(detach) for each in self._known.values()))
         await asyncio.gather(*(each.background.aclose() for each in self._known.values()))
         if self.parts.webhooks is not None:
             await self.parts.webhooks.aclose()

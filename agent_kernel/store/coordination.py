@@ -12,7 +12,7 @@ from typing import Protocol
 
 
 class LocalTurns(Protocol):
-    """Running turns of this process, as other processes may follow and cancel them."""
+    """Running turns of this process, as other processes may follow, cancel and ask them."""
 
     def written(self, response_id: str) -> asyncio.Event | None:
         """Return an event that is set when the turn's journal grows next; None if it does not run here."""
@@ -22,9 +22,15 @@ class LocalTurns(Protocol):
         """Stop a turn and wait until it has ended. Does nothing if it does not run here."""
         ...
 
+    async def ask(self, response_id: str, question: str) -> str:
+        """Answer a question of another process about a turn. Both are JSON; it never raises."""
+        ...
+
 
 FindTurn = Callable[[str], LocalTurns | None]
 """Returns where a response's turn runs in this process, or None."""
+
+UNREACHABLE = "Another process runs this response, and it cannot be reached."
 
 
 Died = Callable[[], Awaitable[None]]
@@ -72,6 +78,13 @@ class Coordination(Protocol):
 
     async def cancel(self, owner: str, response_id: str) -> None:
         """Cancel a turn of another process and wait until it has ended. Raises `InvalidRequest` as `news`."""
+        ...
+
+    async def ask(self, owner: str, response_id: str, question: str) -> str:
+        """Put a question to another process's turn, and return the answer.
+
+        Raises `InvalidRequest` as `news`, if the turn has ended, and if the process ends before it answers.
+        """
         ...
 
     async def aclose(self) -> None:

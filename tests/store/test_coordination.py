@@ -29,6 +29,9 @@ class Turns:
         self.cancelled.append(response_id)
         self.grow(ended=True)
 
+    async def ask(self, response_id: str, question: str) -> str:
+        return f"{response_id}: {question}"
+
     def grow(self, *, ended: bool = False) -> None:
         before, self.journal = self.journal, None if ended else asyncio.Event()
         assert before is not None
@@ -95,6 +98,17 @@ async def test_many_follow_and_leave(turns: Turns, served: Coordination, opened:
         for stream in streams[1:]:
             async for _ in stream:
                 pass
+
+
+async def test_questions_of_any_size_are_answered(served: Coordination, opened: Open) -> None:
+    other = opened().coordination
+    async with asyncio.timeout(60):
+        for question in ("x", "ä\n" * 200_000):
+            assert await other.ask(served.id, "resp_1", question) == f"resp_1: {question}"
+        with pytest.raises(InvalidRequest, match="cannot be reached"):
+            await other.ask(served.id, "resp_2", "x")
+        with pytest.raises(InvalidRequest, match="cannot be reached"):
+            await other.ask("nobody", "resp_1", "x")
 
 
 async def test_alive_until_closed(opened: Open) -> None:

@@ -54,6 +54,10 @@ class OpenQuestions:
         finally:
             del self._open[request_id]
 
+    def asks(self, response_id: str) -> bool:
+        """Return whether a turn has an open question."""
+        return any(asker == response_id for asker, _, _ in self._open.values())
+
     def answer(self, response_id: str, given: Json) -> None:
         """Answer a question with an `mcp_approval_response`. Raises `InvalidRequest`."""
         _check(given)

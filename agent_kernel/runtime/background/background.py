@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack
 
 from openai.types.responses import Response, ResponseStreamEvent
@@ -46,6 +46,7 @@ class _Live:
         self.interrupt = interrupt
         self.journal = journal
         self.task: asyncio.Task[None] | None = None
+        self.handed_over = False
 
 
 class Background:
@@ -81,6 +82,8 @@ class Background:
         """Resume a turn whose process died. `owed` are the events that it had not written yet."""
         journal = Journal(self._store, run.id)
         run.record.journal = journal
+        if self._webhooks is not None:  # its first server may have a data folder of its own
+            await self._webhooks.expect(run.id, self._key)
         await run.record.begin(run)
         await self._store.append_events(
             run.id, [(event["sequence_number"], json.dumps(event)) for event in owed]
@@ -102,8 +105,9 @@ class Background:
         except Exception:
             log.exception("The background turn %s broke off.", run.id, extra={"response_id": run.id})
         finally:
-            self._live.pop(run.id, None)
-            journal.wake()
+            if not live.handed_over:  # else its followers wait for the process that goes on with it
+                self._live.pop(run.id, None)
+                journal.wake()
             if self._webhooks is not None:
                 self._webhooks.ended()
 
@@ -138,10 +142,30 @@ class Background:
                 return
             await news.wait()
 
+    async def hand_over(self, detach: Callable[[str], Awaitable[None]]) -> None:
+        """Leave every turn as a killed process would, with all that it has done written down.
+
+        Another process resumes them. `detach` closes the channel to a container, so that what runs there is
+        not stopped.
+        """
+        turns = [live for live in self._live.values() if not live.run.record.ended]
+        for live in turns:
+            live.interrupt.bar()
+        for live in turns:
+            if live.run.record.ended:
+                continue
+            live.handed_over = live.run.record.ended = True
+            await live.journal.hand_over()
+            if live.run.container_id is not None:
+                await detach(live.run.container_id)
+            if live.task is not None:
+                live.task.cancel()
+        await asyncio.gather(*(live.task for live in turns if live.task is not None), return_exceptions=True)
+
     async def aclose(self) -> None:
-        """Stop every turn and wait for its end. Idempotent."""
+        """Stop every turn that was not handed over, and wait for its end. Idempotent."""
         tasks = []
-        for live in list(self._live.values()):
+        for live in [each for each in self._live.values() if not each.handed_over]:
             live.interrupt.stop("incomplete", SERVER_STOPPED)
             if live.task is not None:
                 tasks.append(live.task)

@@ -32,12 +32,15 @@ class Journal:
         self._writing = asyncio.Lock()
         self._pending: asyncio.Task[None] | None = None
         self.written = asyncio.Event()
+        self._ended = False
 
     def take(self, event: ResponseStreamEvent) -> bool:
         """Take an event. Return whether the caller must `flush` before the event goes out.
 
         A finished item needs a flush, and so does any event when many wait. Other events are written soon.
         """
+        if self._ended:
+            return False
         self._waiting.append(entry_of(event))
         if isinstance(event, ResponseOutputItemDoneEvent) or len(self._waiting) >= UNWRITTEN:
             return True
@@ -65,6 +68,11 @@ class Journal:
         """Wake the followers."""
         self.written.set()
         self.written = asyncio.Event()
+
+    async def hand_over(self) -> None:
+        """Write the rest, and nothing more: another process goes on with it."""
+        self._ended = True
+        await self.close()
 
     async def close(self) -> None:
         """Write the rest."""

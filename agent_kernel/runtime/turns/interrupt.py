@@ -32,6 +32,11 @@ class Interrupt:
         for scope in list(self._scopes):
             scope.stop(patience=patience)
 
+    def bar(self) -> None:
+        """Let nothing more begin. What runs is not stopped."""
+        if self.status is None:
+            self.status = "incomplete"
+
     def check(self) -> None:
         """Raise `Stopped` if a stop was asked for. Called where a turn may end."""
         if self.status is not None:

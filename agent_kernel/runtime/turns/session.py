@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Awaitable, Callable, MutableMapping
 from contextlib import aclosing
 from dataclasses import dataclass, field
 from typing import Any
@@ -16,6 +16,7 @@ from agent_kernel.errors import InvalidRequest
 from agent_kernel.protocol import ids
 from agent_kernel.protocol.wellformed import well_formed
 from agent_kernel.runtime.base import ResponseRequest, SessionEvent
+from agent_kernel.runtime.reach import Steered
 from agent_kernel.runtime.turns.history import History, Json
 from agent_kernel.runtime.turns.input_items import output_of, read_items
 from agent_kernel.runtime.turns.interrupt import Interrupt
@@ -34,6 +35,9 @@ REMEMBERED = 64
 AHEAD = 2
 """Events that a turn may be ahead of its reader. An answer to steering takes the turn's next number and goes
 out at once, so with a large number here it would overtake many events."""
+
+SteerElsewhere = Callable[[str, object], "Awaitable[SessionEvent | None]"]
+"""Steers a response that runs on another connection or in another process; None if there is none."""
 
 _ENDINGS = ("response.completed", "response.incomplete", "response.failed")
 
@@ -56,8 +60,16 @@ class _Active:
 class LocalSession:
     """See `base.Session`. Use `respond` from one task at a time; `steer` may come from another."""
 
-    def __init__(self, turns: Turns) -> None:
+    def __init__(
+        self,
+        turns: Turns,
+        connections: MutableMapping[str, Steered] | None = None,
+        elsewhere: SteerElsewhere | None = None,
+    ) -> None:
+        """`connections` have the tenant's running turns; `elsewhere` steers a turn of another process."""
         self._turns = turns
+        self._connections = connections if connections is not None else {}
+        self._elsewhere = elsewhere
         self._memory: dict[str, History] = {}
         self._active: _Active | None = None
         self._pending: dict[str, list[_Steer]] = {}
@@ -89,10 +101,14 @@ class LocalSession:
         try:
             async with self._turns.prepared(request, interrupt, self._memory) as run:
                 active = self._active = _Active(run, interrupt)
-                async with aclosing(self._turns.events(run, AHEAD)) as events:
-                    async for event in events:
-                        active.ended = event.type in _ENDINGS
-                        yield event
+                self._connections[run.id] = self
+                try:
+                    async with aclosing(self._turns.events(run, AHEAD)) as events:
+                        async for event in events:
+                            active.ended = event.type in _ENDINGS
+                            yield event
+                finally:
+                    self._connections.pop(run.id, None)
                 ok = run.assembler.response.status != "failed"
                 self._ended.add(run.id)
                 if ok and run.record.after is not None and not run.turn.store:
@@ -115,14 +131,22 @@ class LocalSession:
     def _awaits_client(run: Turn) -> bool:
         return run.assembler.response.status == "completed" and bool(_unanswered(run))
 
-    async def steer(self, previous_response_id: object, given: object) -> SessionEvent:
-        """Queue a message of the user's for the running response; see `base.Session.steer`."""
+    async def steer(self, previous_response_id: object, given: object, *, here: bool = True) -> SessionEvent:
+        """Queue a message of the user's for the running response; see `base.Session.steer`.
+
+        A response of another connection of the tenant is steered there. `here`: the message comes from this
+        connection, so the answer is one of its numbered events.
+        """
         active = self._active
         if active is None or active.run.id != previous_response_id:
             if previous_response_id in self._ended:
                 return _failed(previous_response_id, given, "response_already_completed", 0)
+            if here and self._elsewhere is not None and isinstance(previous_response_id, str):
+                event = await self._elsewhere(previous_response_id, given)
+                if event is not None:
+                    return event
             return _failed(previous_response_id, given, "response_not_found", 0)
-        number = active.run.assembler.next_number
+        number = active.run.assembler.next_number if here else int
         if active.ended:
             return _failed(previous_response_id, given, "response_already_completed", number())
         if active.run.turn.conversation_id is not None or active.run.turn.compact_threshold is not None:
@@ -188,7 +212,7 @@ def _pending(run: Turn, steer: _Steer) -> SessionEvent:
 
 
 _WORDS = {
-    "response_not_found": "No response with this id runs on this connection.",
+    "response_not_found": "No response with this id runs here on a connection that can be steered.",
     "response_already_completed": "The response has ended and can no longer be steered.",
     "steering_not_supported": "A response in a conversation, or with compaction, cannot be steered.",
     "too_many_pending_steers": f"At most {MOST_STEERS} messages can wait for one response.",

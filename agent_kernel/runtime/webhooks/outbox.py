@@ -6,6 +6,7 @@ gets the event once the turn has ended, and is removed when every endpoint has i
 
 from __future__ import annotations
 
+import hashlib
 import json
 import logging
 import secrets
@@ -35,12 +36,18 @@ class Owed:
     response_id: str
     key: str | None = None
     """The name of the API key whose turn it is; None: not known, so only addresses of all keys are told."""
-    id: str = field(default_factory=lambda: f"evt_{secrets.token_hex(16)}")
+    id: str = ""
+    """The same on every server that may deliver the turn's end."""
     begun_at: float = field(default_factory=time.time)
     kind: str = ""
     ended_at: int = 0
     left: dict[str, Attempts] = field(default_factory=dict)
     """By endpoint. Endpoints that are not here have the event."""
+
+    def __post_init__(self) -> None:
+        if not self.id:
+            digest = hashlib.sha256(f"agent_kernel.webhook {self.response_id}".encode())
+            self.id = f"evt_{digest.hexdigest()[:32]}"
 
     def body(self) -> str:
         """Return the event as the API has it."""

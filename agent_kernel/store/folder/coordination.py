@@ -50,6 +50,10 @@ class FolderCoordination:
         """See `Coordination`."""
         await self._peers.cancel(owner, response_id)
 
+    async def ask(self, owner: str, response_id: str, question: str) -> str:
+        """See `Coordination`."""
+        return await self._peers.question(owner, response_id, question)
+
     async def aclose(self) -> None:
         """See `Coordination`."""
         await self._peers.aclose()

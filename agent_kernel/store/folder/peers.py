@@ -17,7 +17,7 @@ from pathlib import Path
 
 from agent_kernel.errors import InvalidRequest
 from agent_kernel.sockets import reachable
-from agent_kernel.store.coordination import FindTurn
+from agent_kernel.store.coordination import UNREACHABLE, FindTurn
 from agent_kernel.store.folder.owner import Owner
 
 LONGEST_LINE = 512
@@ -70,8 +70,13 @@ class Peers:
         writer.close()
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        what, response_id = (await reader.readline()).decode().split()
+        what, response_id, *size = (await reader.readline()).decode().split()
         turns = self._find(response_id)
+        if what == "ask":
+            question = (await reader.readexactly(int(size[0]))).decode()
+            writer.write((await turns.ask(response_id, question)).encode() if turns is not None else b"")
+            await writer.drain()
+            return
         if turns is not None and what == "cancel":
             await turns.cancel(response_id)
         while turns is not None and (written := turns.written(response_id)) is not None:
@@ -86,6 +91,23 @@ class Peers:
         async with aclosing(self._ask(owner, f"follow {response_id}\n")) as news:
             async for _ in news:
                 yield
+
+    async def question(self, owner: str, response_id: str, question: str) -> str:
+        """See `Coordination.ask`."""
+        said = question.encode()
+        connected = await self._connect(owner, f"ask {response_id} {len(said)}\n")
+        answer = b""
+        if connected is not None:
+            reader, writer = connected
+            try:
+                writer.write(said)
+                with contextlib.suppress(ConnectionError):
+                    answer = await reader.read()
+            finally:
+                writer.close()
+        if not answer:
+            raise _unreachable()
+        return answer.decode()
 
     async def cancel(self, owner: str, response_id: str) -> None:
         """See `Coordination`."""
@@ -119,10 +141,11 @@ class Peers:
         except ConnectionError:
             return None
         except OSError as error:
-            raise InvalidRequest(
-                "Another process runs this response, and it cannot be reached.",
-                hint="Ask the server that began it.",
-                param="response_id",
-            ) from error
+            raise _unreachable() from error
         writer.write(line.encode())
         return reader, writer
+
+
+def _unreachable() -> InvalidRequest:
+    hint = "Ask the server that began it."
+    return InvalidRequest(UNREACHABLE, hint=hint, param="response_id")

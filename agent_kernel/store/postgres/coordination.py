@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from agent_kernel.errors import AgentKernelError, InvalidRequest
-from agent_kernel.store.coordination import Died, FindTurn
+from agent_kernel.store.coordination import UNREACHABLE, Died, FindTurn
 from agent_kernel.store.postgres.connecting import DatabaseAddress
 from agent_kernel.store.postgres.database import Membership, PostgresDatabase
 from agent_kernel.store.postgres.line import Line
@@ -33,9 +33,10 @@ class _PeerRequest:
         self.news = asyncio.Event()
         self.ended = False
         self.refused = False
+        self.letter = ""
 
-    def end(self, *, refused: bool = False) -> None:
-        self.ended, self.refused = True, refused
+    def end(self, *, refused: bool = False, letter: str = "") -> None:
+        self.ended, self.refused, self.letter = True, refused, letter
         self.news.set()
 
 
@@ -109,10 +110,24 @@ class PostgresCoordination:
                 asked.news.clear()
             _check(asked)
 
+    async def ask(self, owner: str, response_id: str, question: str) -> str:
+        """See `Coordination`."""
+        await self.join()
+        letter = await self._peers.send(question)
+        with self._asking(owner, "ask", response_id, letter) as asked:
+            await self._send(asked)
+            while not asked.ended:
+                await asked.news.wait()
+                asked.news.clear()
+            answer = await self._peers.fetch(asked.letter) if asked.letter else ""
+        if not answer:
+            raise _unreachable()
+        return answer
+
     @contextmanager
-    def _asking(self, owner: str, what: str, response_id: str) -> Iterator[_PeerRequest]:
+    def _asking(self, owner: str, what: str, response_id: str, *more: str) -> Iterator[_PeerRequest]:
         number = uuid.uuid4().hex
-        asked = self._asked[number] = _PeerRequest(owner, (what, number, self._id, response_id))
+        asked = self._asked[number] = _PeerRequest(owner, (what, number, self._id, response_id, *more))
         try:
             yield asked
         finally:
@@ -141,11 +156,27 @@ class PostgresCoordination:
                     self._asked[number].news.set()
                 else:
                     self._asked[number].end(refused=what == "refused")
+            case ["said", number, letter] if number in self._asked:
+                self._asked[number].end(letter=letter)
+            case ["ask", number, asker, response_id, letter] if number not in self._answering:
+                self._begin(number, self._reply(number, asker, response_id, letter))
             case ["leave", number] if number in self._answering:
                 self._answering[number].cancel()
             case [("follow" | "cancel") as what, number, asker, response_id] if number not in self._answering:
-                task = self._answering[number] = self._later(self._answer(what, number, asker, response_id))
-                task.add_done_callback(lambda _: self._answering.pop(number, None))
+                self._begin(number, self._answer(what, number, asker, response_id))
+
+    def _begin(self, number: str, work: Awaitable[None]) -> None:
+        task = self._answering[number] = self._later(work)
+        task.add_done_callback(lambda _: self._answering.pop(number, None))
+
+    async def _reply(self, number: str, asker: str, response_id: str, letter: str) -> None:
+        turns = self._find(response_id) if self._find is not None else None
+        question = await self._peers.fetch(letter)
+        if turns is None or not question:  # without a question: it was asked twice, and is being answered
+            await self._peers.tell(asker, "refused", number)
+            return
+        answer = await self._peers.send(await turns.ask(response_id, question))
+        await self._peers.tell(asker, "said", number, answer)
 
     async def _answer(self, what: str, number: str, asker: str, response_id: str) -> None:
         if self._find is None:
@@ -210,11 +241,12 @@ class PostgresCoordination:
 
 def _check(asked: _PeerRequest) -> None:
     if asked.refused:
-        raise InvalidRequest(
-            "Another process runs this response, and it cannot be reached.",
-            hint="Ask the server that began it.",
-            param="response_id",
-        )
+        raise _unreachable()
+
+
+def _unreachable() -> InvalidRequest:
+    hint = "Ask the server that began it."
+    return InvalidRequest(UNREACHABLE, hint=hint, param="response_id")
 
 
 async def _logged(work: Awaitable[Any]) -> None:

@@ -151,6 +151,9 @@ MIGRATIONS = (
     );
     ALTER TABLE blob_parts ALTER COLUMN content SET STORAGE EXTERNAL;
     """,
+    """
+    CREATE UNLOGGED TABLE letters (id TEXT PRIMARY KEY, body TEXT NOT NULL, sent_at TIMESTAMPTZ NOT NULL);
+    """,
 )
 """Each brings a database from version n to n + 1. A released one never changes."""
 

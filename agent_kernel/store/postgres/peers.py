@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import uuid
+
 from agent_kernel.store.postgres.line import ALL, NOTE_RUN, channel_of
 from agent_kernel.store.sql.database import Database, Transaction
 
@@ -79,3 +81,17 @@ class PeerTable:
     async def _notify(self, channel: str, words: tuple[str, ...]) -> None:
         values = (channel, " ".join(words))
         await self._database.do(lambda db: db.execute("SELECT pg_notify(?, ?)", values))
+
+    async def send(self, body: str) -> str:
+        """Put down a letter of any size, and return the id by which its reader gets it."""
+        id_ = uuid.uuid4().hex
+        old = "DELETE FROM letters WHERE sent_at < now() - interval '1 hour'"  # nobody came for them
+        put = "INSERT INTO letters (id, body, sent_at) VALUES (?, ?, now())"
+        await self._database.do(lambda db: (db.execute(old), db.execute(put, (id_, body))))
+        return id_
+
+    async def fetch(self, id_: str) -> str:
+        """Take a letter; "" if it is not there."""
+        query = "DELETE FROM letters WHERE id = ? RETURNING body"
+        row = await self._database.do(lambda db: db.execute(query, (id_,)).fetchone())
+        return str(row[0]) if row is not None else ""

@@ -22,7 +22,7 @@ from agent_kernel.runtime.local import LocalRuntime
 from agent_kernel.runtime.parts import RuntimeParts
 from agent_kernel.runtime.webhooks.configured import configured
 from agent_kernel.runtime.webhooks.delivery import Endpoints, HookAddress, Webhooks
-from agent_kernel.runtime.webhooks.outbox import Outbox
+from agent_kernel.runtime.webhooks.outbox import Outbox, Owed
 from agent_kernel.runtime.webhooks.signing import key_of
 from agent_kernel.store.sqlite.store import sqlite_store
 from agent_kernel.tools.outbound import AllowedHosts
@@ -372,3 +372,12 @@ def test_wrong_addresses_of_keys_are_refused(tmp_path: Path, own: str, said: str
 def test_no_address_means_no_webhooks(tmp_path: Path) -> None:
     assert configured("", "", "", tmp_path) is None
     assert configured("https://a.example/, https://b.example/", SECRET, "", tmp_path) is not None
+
+
+def test_servers_with_folders_of_their_own_name_an_event_alike(tmp_path: Path) -> None:
+    """One goes on with the turn of another, and both may deliver: the receiver knows it by its id."""
+    for name in ("one", "two"):
+        Outbox(tmp_path / name).put(Owed("resp_1", left={}))
+    found = {owed.id for name in ("one", "two") for owed in Outbox(tmp_path / name).all()}
+    assert len(found) == 1
+    assert found != {Owed("resp_2").id}

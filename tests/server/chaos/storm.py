@@ -161,6 +161,7 @@ class Process:
 
     def __init__(self, process: Forked, url: str) -> None:
         self._process = process
+        self.port = int(url.split(":")[2].split("/")[0])
         self.client = AsyncOpenAI(base_url=url, api_key="x", max_retries=0, timeout=60)
 
     async def end(self, signal_: int = signal.SIGKILL) -> None:
@@ -177,25 +178,25 @@ class Spawner:
         self._environment = environment
         self._log = log
         self._flags = flags
-        self._last: Process | None = None
+        self._started: list[Process] = []
 
     @classmethod
     @asynccontextmanager
     async def ready(cls, environment: dict[str, str], log: Path, *flags: str) -> AsyncIterator[Spawner]:
-        """Yield what starts the servers; at the end the last server is ended."""
+        """Yield what starts the servers; at the end all servers are ended."""
         spawner = cls(environment, log, flags)
         try:
             yield spawner
         finally:
-            if spawner._last is not None:
-                await spawner._last.end()
+            for process in spawner._started:
+                await process.end()
 
     async def start(self) -> Process:
-        """Start a server and wait until it serves. The one before must have ended."""
+        """Start a server and wait until it serves."""
         with self._log.open("ab") as stderr:
             begin = partial(serve, *self._flags, environment=self._environment, stderr=stderr.fileno())
-            self._last = Process(*await asyncio.to_thread(begin))
-        return self._last
+            self._started.append(Process(*await asyncio.to_thread(begin)))
+        return self._started[-1]
 
 
 @dataclass
