@@ -333,12 +333,13 @@ class Notebook:
         return {name: value for name, value in asked.items() if value}
 
     def answers(self) -> dict[str, bool]:
-        """Return the field that says that questions about the network are answered; else nothing.
+        """Return the field that says that questions of a running turn are answered; else nothing.
 
-        A container without a network has no questions, and other servers do not know the field.
+        Without a network and MCP servers there are none, and other servers do not know the field.
         """
         policy = self.container.params.get("network_policy") or DISABLED
-        return {"answers": True} if self.approvals.asker and policy["type"] != "disabled" else {}
+        asked = policy["type"] != "disabled" or bool(self.servers.tools())
+        return {"answers": True} if self.approvals.asker and asked else {}
 
     def _advance(self, turn: TurnView) -> None:
         """Continue the chain from this turn if possible, else from the previous one."""

@@ -72,14 +72,21 @@ Serve = Callable[..., AbstractAsyncContextManager[Served]]
 @pytest.fixture
 def serve(bubblewrap_backend: Backend, tmp_path: Path) -> Serve:
     """Serves while it is entered."""
+    return serving_on(bubblewrap_backend, tmp_path)
 
+
+@pytest.fixture
+def serve_on_docker(docker_backend: Backend, tmp_path: Path) -> Serve:
+    """Serves sandboxes of Docker."""
+    return serving_on(docker_backend, tmp_path)
+
+
+def serving_on(backend: Backend, folder: Path) -> Serve:
     @asynccontextmanager
     async def serve(api_key: str | None = None, limits: KeyLimits = KeyLimits()) -> AsyncGenerator[Served]:  # noqa: B008
-        log = tmp_path / "audit.jsonl"
+        log = folder / "audit.jsonl"
         audit = AuditLog(log)
-        async with runtime_on(
-            "http://127.0.0.1:1", bubblewrap_backend, tmp_path, audit=audit, approval=POLICY
-        ) as r:
+        async with runtime_on("http://127.0.0.1:1", backend, folder, audit=audit, approval=POLICY) as r:
             url: asyncio.Future[str] = asyncio.get_running_loop().create_future()
             app = create_app(Unowned(r), api_key=api_key, limits=limits)
             task = asyncio.create_task(listen(app, "127.0.0.1", 0, announce=url.set_result))

@@ -1,7 +1,7 @@
 """The MCP servers of one turn: one connection each, opened when it is first needed.
 
 `sandbox` opens the turn's container, for servers that run there. `ask` asks the user what a server asks
-during a call; without it such a question is declined.
+during a call; without it such a question is declined. `meter` is entered while one in the container is asked.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import asyncio
 import importlib.util
 import logging
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import AbstractAsyncContextManager, nullcontext
 from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -74,9 +75,14 @@ class TurnServers:
     """The connections of one turn. Close it when the turn ends."""
 
     def __init__(
-        self, limits: McpLimits, sandbox: OpensSandbox | None = None, ask: AskUser | None = None
+        self,
+        limits: McpLimits,
+        sandbox: OpensSandbox | None = None,
+        ask: AskUser | None = None,
+        meter: Callable[[], AbstractAsyncContextManager[object]] = nullcontext,
     ) -> None:
         self._limits = limits
+        self._meter = meter
         self._ask_user = ask
         self._sandbox = sandbox
         self._held: dict[str, _Held] = {}
@@ -143,7 +149,8 @@ class TurnServers:
     ) -> T:
         held = await self._connected(server)
         try:
-            async with held.calls.limited(seconds, asks=asks):
+            metered = self._meter if server.url is None else nullcontext
+            async with held.calls.limited(seconds, asks=asks), metered():
                 return await held.connection.use(ask)
         except TimeoutError:
             raise McpFailure(f"It did not answer within {seconds:g} seconds.", PROTOCOL, TIMED_OUT) from None

@@ -34,7 +34,8 @@ export class ApprovalCard {
       if (this._isRerun) element("div", "agent-card-reason", this.node, readable(command));
       else this._show(command);
     }
-    prose(_question.reason, element("div", "agent-card-reason", this.node));
+    const reasons = this._isElicitation ? "agent-card-reason agent-card-lines" : "agent-card-reason";
+    prose(_question.reason, element("div", reasons, this.node));
     const choices = element("div", "agent-card-row", this.node);
     this._fields = element("div", "agent-card-fields", this.node);
     this._said = element("div", "agent-card-said", this.node);
@@ -106,18 +107,20 @@ export class ApprovalCard {
   /** Asks for the values of a server's question, each a line `name: value`, or for consent to a page. */
   private _ask(): void {
     const { commands, editable } = this._question;
+    const values = element("div", "agent-card-values", this._fields);
     const inputs = (editable ? commands : []).map((line) => {
       const cut = line.indexOf(": ");
       const name = line.slice(0, cut);
-      const label = element("label", "agent-card-scope", this._fields, readable(name));
+      const label = element("label", "agent-card-scope", values, readable(name));
       const input = element("input", "agent-card-input", label);
       input.value = line.slice(cut + 2);
       return { name, input };
     });
     const lines = () => inputs.map(({ name, input }) => `${name}: ${input.value}`);
     const send = () => this._send(editable ? { approve: true, commands: lines() } : { approve: true });
-    this._button(editable ? this._trans.__("Answer") : this._trans.__("I agree"), this._fields, send, "main");
-    this._button(this._trans.__("Do not answer"), this._fields, () => this._send({ approve: false }));
+    const row = element("div", "agent-card-row", this._fields);
+    this._button(editable ? this._trans.__("Answer") : this._trans.__("I agree"), row, send, "main");
+    this._button(this._trans.__("Do not answer"), row, () => this._send({ approve: false }));
   }
 
   private _edit(): void {

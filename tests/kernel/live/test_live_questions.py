@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -87,6 +89,52 @@ def test_a_connection_is_asked_about(view: Page) -> None:
     expect(box.get_by_role("button", name="Edit …")).to_have_count(0)
     box.get_by_role("button", name="Allow in this notebook").click()
     assert answer(view, None)["remember"] is True
+
+
+FORM: dict[str, Any] = {
+    "id": "q3",
+    "commands": ["seats: ", "window: false", "meal <b>x</b>: v"],
+    "reason": "The MCP server db asks: How many **seats**?\n`meal`: string, optional, one of v (Vegan)",
+    "kind": "",
+    "editable": True,
+    "about": "elicitation",
+}
+
+
+def test_a_servers_question_is_a_form(view: Page) -> None:
+    ask(view, FORM)
+    box = view.get_by_role("group", name="Approval: An MCP server asks you")
+    expect(box).to_contain_text("The MCP server db asks: How many")
+    expect(box.get_by_role("textbox")).to_have_count(3)
+    expect(box.get_by_role("button")).to_have_text(["Answer", "Do not answer"])
+    expect(box.get_by_label("meal <b>x</b>")).to_have_value("v")
+    expect(box.get_by_label("window")).to_have_value("false")
+    box.get_by_label("seats").fill("many")
+    if folder := os.environ.get("AGENT_KERNEL_PICTURES"):
+        view.screenshot(path=Path(folder) / "elicitation.png")
+    box.get_by_role("button", name="Answer", exact=True).click()
+    message = answer(view, "seats must be an integer.")
+    assert message["approve"] is True
+    assert message["commands"] == ["seats: many", "window: false", "meal <b>x</b>: v"]
+    expect(box.get_by_role("alert")).to_have_text("seats must be an integer.")
+    box.get_by_label("seats").fill("2: two")  # a refused answer leaves what was typed
+    box.get_by_role("button", name="Answer", exact=True).press("Enter")
+    assert answer(view, None)["commands"][0] == "seats: 2: two"
+    box.get_by_role("button", name="Do not answer").click()
+    declined = answer(view, None)
+    assert (declined["approve"], declined.get("commands")) == (False, None)
+
+
+def test_a_server_asks_for_consent_to_a_page(view: Page) -> None:
+    page = "https://page.example/?a=<script>"
+    ask(view, {**FORM, "id": "q4", "commands": [page], "editable": False})
+    box = view.get_by_role("group", name="Approval: An MCP server asks you")
+    expect(box.locator(".agent-card-command")).to_have_text(page)
+    expect(box.get_by_role("link")).to_have_count(0)
+    expect(box.get_by_role("textbox")).to_have_count(0)
+    box.get_by_role("button", name="I agree").click()
+    agreed = answer(view, None)
+    assert (agreed["approve"], agreed["question"], agreed.get("commands")) == (True, "q4", None)
 
 
 def test_a_click_that_did_not_commit_says_why(view: Page) -> None:

@@ -24,6 +24,8 @@ pytestmark = [pytest.mark.bubblewrap, pytest.mark.shown_on()]
 async def test_the_strict_accumulator_takes_the_stream(runtime: Make, upstream: Upstream, calc: str) -> None:
     upstream.says(call(0, "calc__add", {"a": 1, "b": 2}), finish="tool_calls")
     upstream.says({"content": "3"})
+    upstream.says(call(0, "calc__add", {"a": 3, "b": 4}, "c2"), finish="tool_calls")
+    upstream.says({"content": "7"})
     async with (
         runtime(turn_settings=loopback(calc)) as running,
         serving(running, "secret") as url,
@@ -33,6 +35,14 @@ async def test_the_strict_accumulator_takes_the_stream(runtime: Make, upstream: 
         async with client.responses.stream(model="chat/m", input="add", tools=[tool]) as stream:
             kinds = [event.type async for event in stream]
             response = await stream.get_final_response()
+        more = client.responses.stream(
+            model="chat/m", input="add more", tools=[tool], previous_response_id=response.id
+        )
+        async with more as stream:
+            second = [event.type async for event in stream]
+            last = await stream.get_final_response()
+    assert [item.type for item in last.output] == ["mcp_call", "message"], "it is not listed again"
+    assert (last.output_text, second.count("response.mcp_call.completed")) == ("7", 1)
     listed, made, _ = response.output
     assert listed.type == "mcp_list_tools"
     assert made.type == "mcp_call"

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from agent_kernel.sandboxes.base import Backend
 from agent_kernel.tools.mcp.inside import program_name
 from tests.runtime.played import Upstream, call
 from tests.tools.mcp.conftest import Make
@@ -48,7 +49,9 @@ def inside(*command: str, **fields: Any) -> dict[str, Any]:
     return {"type": "mcp", "server_label": "db", "require_approval": "never", "agent_kernel": own, **fields}
 
 
-async def test_a_server_in_the_container_keeps_its_state(runtime: Make, upstream: Upstream) -> None:
+async def test_a_server_in_the_container_keeps_its_state(
+    runtime: Make, upstream: Upstream, bubblewrap_backend: Backend
+) -> None:
     tool = inside("python3", "-c", SERVER)
     async with runtime() as running:
         upstream.says(call(0, "db__count", {}), finish="tool_calls")
@@ -73,6 +76,10 @@ async def test_a_server_in_the_container_keeps_its_state(runtime: Make, upstream
     assert len(containers.data) == 1
     assert outputs(first)[1]["agent_kernel"] == {"container_id": containers.data[0].id}
     assert first[-1]["response"]["tools"][0]["agent_kernel"] == {"command": ["python3", "-c", SERVER]}
+    used = first[-1]["response"]["agent_kernel"]["compute"]
+    assert used["bytes_out"] == 0
+    if bubblewrap_backend.capabilities().metering:
+        assert used["cpu_seconds"] > 0, "the server's calls are metered as commands are"
 
 
 async def test_a_program_that_is_no_server(runtime: Make, upstream: Upstream) -> None:

@@ -52,13 +52,23 @@ class ToolListing:
         sandbox = None
         if run.container_id is not None:
             sandbox = partial(self._containers.use, run.container_id, to_run=True)
-        servers = TurnServers(self._limits, sandbox, partial(_ask, run))
+        servers = TurnServers(self._limits, sandbox, partial(_ask, run), partial(self._metered, run))
         for entry in entries:
             servers.check(entry.private)
         try:
             yield servers
         finally:
             await servers.close()
+
+    @asynccontextmanager
+    async def _metered(self, run: Turn) -> AsyncGenerator[None, None]:
+        """Meter the turn's container, which stays in use meanwhile."""
+        assert run.container_id is not None  # noqa: S101 (an entry of a server in it asks for it)
+        async with (
+            self._containers.use(run.container_id, to_run=True),
+            self._containers.metering.running(run.container_id, run.id),
+        ):
+            yield
 
     async def list(self, run: Turn) -> None:
         """Offer the tools of the turn's servers to its model, and list those that are not known.
