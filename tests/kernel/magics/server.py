@@ -41,7 +41,7 @@ while True:
     match message["method"]:
         case "initialize":
             information = {"name": "s", "version": "1"}
-            capabilities = {"tools": {}}
+            capabilities: dict[str, Any] = {"tools": {}}
             result: Any = {
                 "protocolVersion": "2025-06-18",
                 "capabilities": capabilities,
