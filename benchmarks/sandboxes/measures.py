@@ -194,9 +194,17 @@ def percentile(values: Sequence[float], rank: int) -> float:
 
 
 def _memory(root: int) -> int:
-    """Bytes (shared pages by share) of a sandbox: its process 1, all below, and what holds it on the host."""
+    """Bytes (shared pages by share) of a sandbox: its process 1, all below, and what holds it on the host.
+
+    What holds several sandboxes counts by share too.
+    """
     parent = int(_fields(root)[1])
-    return sum(_proportional(pid) for pid in ([parent] if parent > 1 else []) + [root, *_descendants(root)])
+    holder = _proportional(parent) // len(_children(parent)) if parent > 1 else 0
+    return holder + sum(_proportional(pid) for pid in [root, *_descendants(root)])
+
+
+def _children(pid: int) -> list[int]:
+    return [int(word) for word in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
 
 
 def _fields(pid: int) -> list[str]:
@@ -204,8 +212,7 @@ def _fields(pid: int) -> list[str]:
 
 
 def _descendants(pid: int) -> list[int]:
-    children = [int(word) for word in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
-    return [each for child in children for each in (child, *_descendants(child))]
+    return [each for child in _children(pid) for each in (child, *_descendants(child))]
 
 
 def _proportional(pid: int) -> int:
