@@ -42,7 +42,8 @@ def backend_options(settings: Settings) -> BackendOptions:
     from agent_kernel.sandboxes.catalogue import BackendOptions
 
     asked = settings.sandbox
-    return BackendOptions(settings.runtime.data_path(), asked.image, asked.docker_runtime)
+    more = Path(asked.backend_settings) if asked.backend_settings else None
+    return BackendOptions(settings.runtime.data_path(), asked.image, asked.docker_runtime, more)
 
 
 def backend(settings: Settings, name: str) -> Backend:

@@ -186,7 +186,7 @@ async def _runtime_server(settings: Settings) -> Finding:
 
 
 async def _sandboxes(settings: Settings, *, quick: bool = False) -> list[Finding]:
-    """Check the chosen backend, which is needed, and unless `quick` the other built-in ones."""
+    """Check the chosen backend, which is needed, and unless `quick` those that `auto` may choose."""
     from agent_kernel.cli import compose
     from agent_kernel.sandboxes import catalogue
 
@@ -196,7 +196,8 @@ async def _sandboxes(settings: Settings, *, quick: bool = False) -> list[Finding
         return [Finding("sandbox", False, error.message, error.hint)]
     findings = [Finding("sandbox", True, why)]
     try:
-        for name in [chosen.name] if quick else dict.fromkeys([*catalogue.BUILT_IN, chosen.name]):
+        local = [name for name in catalogue.BUILT_IN if catalogue.kind(name).answers is not None]
+        for name in [chosen.name] if quick else dict.fromkeys([*local, chosen.name]):
             if settings.sandbox.docker_runtime and not catalogue.kind(name).runtimes:
                 continue
             examined = chosen if chosen.name == name else compose.backend(settings, name)

@@ -18,12 +18,12 @@ class SandboxSettings(Configurable):
 
     sandbox = Choice(
         "auto",
-        help="""`docker`, `bubblewrap`, a backend of another package, or `auto`: Docker if an engine
-        answers, otherwise bubblewrap.""",
+        help="""`docker`, `bubblewrap`, `kubernetes`, a backend of another package, or `auto`: Docker if an
+        engine answers, otherwise bubblewrap.""",
     ).tag(
         config=True,
         variable="AGENT_KERNEL_SANDBOX",
-        words=("auto", "docker", "bubblewrap"),
+        words=("auto", "docker", "bubblewrap", "kubernetes"),
         more=sandbox_words,
     )
     image = Unicode(
@@ -40,6 +40,10 @@ class SandboxSettings(Configurable):
         "",
         help="""OCI runtime of the engine: `runc`, `runsc` (gVisor), `kata` ... Empty: the engine's own.""",
     ).tag(config=True, variable="AGENT_KERNEL_DOCKER_RUNTIME")
+    backend_settings = Unicode(
+        "",
+        help="""A YAML file with more settings of the backend; see docs/kubernetes.md. Empty: defaults.""",
+    ).tag(config=True, variable="AGENT_KERNEL_BACKEND_SETTINGS")
 
 
 class RuntimeSettings(Configurable):

@@ -25,6 +25,7 @@ AUTO = "auto"
 BUILT_IN = {
     "docker": "agent_kernel.sandboxes.docker.kind:KIND",
     "bubblewrap": "agent_kernel.sandboxes.bubblewrap.kind:KIND",
+    "kubernetes": "agent_kernel.sandboxes.kubernetes.kind:KIND",
 }
 """Name to `BackendKind`, in the order in which `auto` asks them. Imported on first use."""
 
@@ -41,6 +42,8 @@ class BackendOptions:
     """The image of new sandboxes; empty: the backend's own choice."""
     runtime: str = ""
     """The isolation runtime; empty: the backend's own choice."""
+    settings: Path | None = None
+    """A file with more settings, for backends that have some."""
 
 
 @dataclass(frozen=True)

@@ -115,14 +115,17 @@ def serve_argv(
     network: Network | None = None,
     streamed: bool = False,
     held: int | None = None,
+    start: str | None = None,
 ) -> list[str]:
     """Return the command of process 1. The `serve_options` are its last word.
 
     If `streamed`, it first reads `program` from its standard input. Otherwise it has the package as files.
-    With an inherited socket `held` it writes a byte there before anything else, and waits for one.
+    With an inherited socket `held` it writes a byte there before anything else, and waits for one. `start` is
+    Python code that loads `program` in another way.
     """
     options = serve_options(listen=listen, lease=lease, disk=disk, network=network, streamed=streamed)
-    start = _FROM_STREAM.format(size=len(program()), seconds=PROGRAM_SECONDS) if streamed else _FROM_FILES
+    if start is None:
+        start = _FROM_STREAM.format(size=len(program()), seconds=PROGRAM_SECONDS) if streamed else _FROM_FILES
     if held is not None:
         start = _HELD.format(held=held) + start
     return [*_python(python), start, json.dumps(options)]
