@@ -3,6 +3,7 @@
 # make test       sets up what the tests need (as root: a Docker Engine too) and runs them on all cores
 # make test-slow  the same for the long tests: chaos, soak, long fuzzing, timings, and cases that repeat a short
 #                 one on Docker or gVisor
+# make test-kubernetes  runs sandboxes in pods of a real cluster, which is built and started for it; as root
 # make extension  builds the JupyterLab extension and the live view, where there is Node; see extension/README.md
 # make lint       ruff and mypy; of the extension: tsc, eslint and prettier
 # make lock       compiles the locks anew from pyproject.toml
@@ -21,7 +22,7 @@ unexport PYTHONDONTWRITEBYTECODE
 INSTALL := $(BIN)/python -m pip install --quiet --no-input --progress-bar off
 SELF := $(INSTALL) --no-deps --no-build-isolation --editable .
 
-.PHONY: demo lab extension test test-slow suite pytest prepared lint lint-python lint-extension format lock notebooks clean
+.PHONY: demo lab extension test test-slow test-kubernetes suite pytest prepared lint lint-python lint-extension format lock notebooks clean
 
 demo: $(VENV)/.demo $(VENV)/.bwrap
 	@agent-kernel demo --output build/demo
@@ -45,6 +46,10 @@ test test-slow:
 
 # mypy, and what the tests need, are made while the extension's packages are on their way.
 suite: pytest lint
+
+# The cluster's programs are built from Debian's source package the first time, which takes 12 minutes.
+test-kubernetes: prepared
+	@.ci/engine .ci/kubernetes $(BIN)/python -m pytest tests/sandboxes/kubernetes $(PYTEST)
 
 pytest: prepared extension
 	$(BIN)/python -m pytest $(SELECT) $(PYTEST)

@@ -1,0 +1,47 @@
+"""A backend on the cluster that `.ci/kubernetes` has started; see `make test-kubernetes`."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+import pytest_asyncio
+
+from agent_kernel.sandboxes import catalogue
+from agent_kernel.sandboxes.base import Backend
+from agent_kernel.sandboxes.catalogue import BackendOptions
+from tests.sandboxes.shared import SharedSandbox
+
+IMAGE = "docker.io/agent-kernel/toolbox:1"
+CLUSTER = os.environ.get("AGENT_KERNEL_TEST_CLUSTER", "")
+
+collect_ignore_glob = [] if CLUSTER else ["test_*.py"]
+
+
+def options(folder: Path, settings: str = "accept_open_network: true\n") -> BackendOptions:
+    path = folder / "kubernetes.yaml"
+    path.write_text(settings)
+    return BackendOptions(folder, image=IMAGE, settings=path)
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="session")
+async def shared_pod(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[SharedSandbox]:
+    """One sandbox for most tests of a module."""
+    shared = SharedSandbox(catalogue.make("kubernetes", options(tmp_path_factory.mktemp("kubernetes"))))
+    yield shared
+    await shared.aclose()
+    await shared.backend.aclose()
+
+
+@pytest.fixture
+async def cluster_backend(tmp_path: Path) -> AsyncIterator[Backend]:
+    made = catalogue.make("kubernetes", options(tmp_path))
+    yield made
+    await made.aclose()
+
+
+@pytest.fixture
+def backend(cluster_backend: Backend) -> Backend:
+    return cluster_backend
