@@ -30,6 +30,11 @@ async def admin() -> AsyncIterator[Cluster]:
     await cluster.aclose()
 
 
+def kill_api_server() -> None:
+    """End the API server. The script that started it starts another."""
+    os.kill(int(API_SERVER.read_text()), signal.SIGKILL)
+
+
 async def evict(admin: Cluster, pod: str) -> None:
     body = {"apiVersion": "policy/v1beta1", "kind": "Eviction", "metadata": {"name": pod}}
     await admin.ask("POST", "pods", f"{pod}/eviction", body=body)
@@ -81,7 +86,7 @@ async def test_restarted_api_server_loses_no_output(backend: Backend) -> None:
         numbers = NumberedOutput(run)
         reading = asyncio.ensure_future(numbers.read(until=50_000))
         await numbers.seen.wait()
-        os.kill(int(API_SERVER.read_text()), signal.SIGKILL)
+        kill_api_server()
         await reading
         assert numbers.lines == list(range(1, 50_001))
 
