@@ -233,6 +233,7 @@ def test_every_package_that_is_imported_is_declared() -> None:
         "mcp",
         "anthropic",
         "web",
+        "kubernetes",
     )
     wanted = [*declared["dependencies"], *(line for extra in served for line in extras[extra])]
     names = {re.split(r"[^\w.-]", line)[0].lower().replace("_", "-") for line in wanted}

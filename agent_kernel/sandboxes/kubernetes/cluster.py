@@ -71,11 +71,11 @@ class Cluster:
             raise EngineUnavailable(_NO_CLIENT, hint=_INSTALL) from error
         found = Configuration()
         try:
-            if self._is_inside():
+            path = self._settings.kubeconfig or _home(config.KUBE_CONFIG_DEFAULT_LOCATION)
+            if self._is_inside(path):
                 config.load_incluster_config(found)
                 namespace = (_ACCOUNT / "namespace").read_text().strip()
             else:
-                path = os.environ.get("KUBECONFIG") or str(Path.home() / ".kube" / "config")
                 loader = await config.load_kube_config(path, self._settings.context or None, found)
                 namespace = loader.current_context.get("context", {}).get("namespace", "default")
         except (config.ConfigException, OSError, ValueError, KeyError) as error:
@@ -86,9 +86,9 @@ class Cluster:
         self._namespace = self._namespace or namespace
         return ApiClient(found)
 
-    def _is_inside(self) -> bool:
-        outside = self._settings.context or os.environ.get("KUBECONFIG")
-        return not outside and "KUBERNETES_SERVICE_HOST" in os.environ and _ACCOUNT.is_dir()
+    def _is_inside(self, kubeconfig: str) -> bool:
+        outside = self._settings.context or self._settings.kubeconfig or os.path.exists(kubeconfig)
+        return not outside and _ACCOUNT.is_dir()
 
     def path(self, kind: str, name: str = "") -> str:
         """Return the path of a kind of object in our namespace, or of one object."""
@@ -220,6 +220,10 @@ class Cluster:
         if self._api is not None:
             api, self._api = self._api, None
             await api.close()
+
+
+def _home(path: str) -> str:
+    return os.path.expanduser(path)
 
 
 def _translated(refusal: ApiRefusal, method: str, kind: str, namespace: str) -> Exception:

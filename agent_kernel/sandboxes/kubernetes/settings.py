@@ -21,6 +21,8 @@ class KubernetesSettings:
 
     namespace: str = ""
     """The namespace of all pods and claims. Empty: the one of the server's own pod or of the kubeconfig."""
+    kubeconfig: str = ""
+    """The file that names the cluster. Empty: that of `KUBECONFIG`, or `~/.kube/config`."""
     context: str = ""
     """The context of the kubeconfig. Empty: the current one, or the pod's own account inside a cluster."""
     storage_class: str = ""

@@ -31,26 +31,24 @@ def configured(path: Path, server: str) -> str:
     return str(path)
 
 
-async def test_no_configuration_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("KUBECONFIG", str(tmp_path / "none"))
-    probe = await backend().probe()
+async def test_no_configuration_is_said(tmp_path: Path) -> None:
+    probe = await backend(kubeconfig=str(tmp_path / "none")).probe()
     assert not probe.ok
     assert "No Kubernetes cluster is configured" in probe.detail
     assert "KUBECONFIG" in (probe.hint or "")
 
 
-async def test_unknown_context_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("KUBECONFIG", configured(tmp_path / "config", "http://127.0.0.1:1"))
+async def test_unknown_context_is_said(tmp_path: Path) -> None:
+    path = configured(tmp_path / "config", "http://127.0.0.1:1")
     with pytest.raises(EngineUnavailable, match="other"):
-        await backend(context="other").create(SandboxSpec("a"))
+        await backend(kubeconfig=path, context="other").create(SandboxSpec("a"))
 
 
-async def test_silent_server_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_silent_server_is_named(tmp_path: Path) -> None:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         server = f"http://127.0.0.1:{free.getsockname()[1]}"
-    monkeypatch.setenv("KUBECONFIG", configured(tmp_path / "config", server))
-    tried = backend()
+    tried = backend(kubeconfig=configured(tmp_path / "config", server))
     try:
         with pytest.raises(EngineUnavailable, match=f"{server} does not answer") as caught:
             await tried.create(SandboxSpec("a"))

@@ -14,7 +14,7 @@ from agent_kernel.sandboxes.base import Backend
 from agent_kernel.sandboxes.catalogue import BackendOptions
 from tests.sandboxes.shared import SharedSandbox
 
-IMAGE = "docker.io/agent-kernel/toolbox:1"
+IMAGE = "agent-kernel.test/toolbox:1"
 CLUSTER = os.environ.get("AGENT_KERNEL_TEST_CLUSTER", "")
 
 collect_ignore_glob = [] if CLUSTER else ["test_*.py"]

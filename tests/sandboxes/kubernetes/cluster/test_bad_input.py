@@ -98,26 +98,21 @@ async def test_missing_namespace_is_named() -> None:
     await refused(ConfigurationError, "no namespace nowhere", namespace="nowhere")
 
 
-def as_limited(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Use the account that has no rights but those that a test gives it."""
+def limited(folder: Path) -> str:
+    """Return the kubeconfig of the account that has no rights but those that a test gives it."""
     config = json.loads(Path(os.environ["KUBECONFIG"]).read_text())
     config["users"][0]["user"]["token"] = "test-limited"
     path = folder / "limited.json"
     path.write_text(json.dumps(config))
-    monkeypatch.setenv("KUBECONFIG", str(path))
+    return str(path)
 
 
-async def test_missing_right_names_the_rule(
-    namespace: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    as_limited(tmp_path, monkeypatch)
+async def test_missing_right_names_the_rule(namespace: str, tmp_path: Path) -> None:
     words = f"may not create networkpolicies in the namespace {namespace}"
-    await refused(EngineUnavailable, words, namespace=namespace)
+    await refused(EngineUnavailable, words, namespace=namespace, kubeconfig=limited(tmp_path))
 
 
-async def test_rights_of_the_documentation_are_enough(
-    namespace: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_rights_of_the_documentation_are_enough(namespace: str, tmp_path: Path) -> None:
     from kubernetes.aio import client
 
     (role,) = re.findall(r"```yaml\n(.*?kind: Role\n.*?)```", DOCS.read_text(), re.DOTALL)
@@ -132,8 +127,7 @@ async def test_rights_of_the_documentation_are_enough(
     }
     await rbac.create_namespaced_role_binding(namespace, binding)
     await admin.aclose()
-    as_limited(tmp_path, monkeypatch)
-    settings = KubernetesSettings(namespace=namespace, accept_open_network=True)
+    settings = KubernetesSettings(namespace=namespace, accept_open_network=True, kubeconfig=limited(tmp_path))
     backend = KubernetesBackend(IMAGE, None, settings)
     try:
         ref = await backend.create(SandboxSpec(new_id(), volume="data"))
