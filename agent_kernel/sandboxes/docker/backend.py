@@ -43,7 +43,6 @@ from agent_kernel.sandboxes.docker.engine import (
     has_image,
     limits_disk,
     stats,
-    to_the_end,
 )
 from agent_kernel.sandboxes.docker.exit_watcher import ContainerEnd
 from agent_kernel.sandboxes.docker.image import DEFAULT_IMAGE
@@ -58,6 +57,7 @@ from agent_kernel.sandboxes.docker.start import ContainerStart
 from agent_kernel.sandboxes.docker.start_stream import FirstStreams
 from agent_kernel.sandboxes.near.group_usage import group_of, read_usage
 from agent_kernel.sandboxes.optional import ComputeUsage, Snapshot, Volume
+from agent_kernel.sandboxes.uninterrupted import to_the_end
 
 log = logging.getLogger(__name__)
 

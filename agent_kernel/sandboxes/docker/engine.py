@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 from agent_kernel.errors import EngineUnavailable, SandboxError
@@ -78,22 +78,6 @@ def connect(timeout: int = 60) -> DockerClient:
         raise
     except engine_errors(OSError) as error:
         raise unavailable(error) from error
-
-
-async def to_the_end(work: Awaitable[T]) -> T:
-    """Await work that must not be left half done. A cancellation is raised after the work has ended."""
-    task = asyncio.ensure_future(work)
-    try:
-        return await asyncio.shield(task)
-    except asyncio.CancelledError:
-        while not task.done():
-            try:
-                await asyncio.wait([task])
-            except asyncio.CancelledError:
-                continue
-        if not task.cancelled():
-            task.exception()  # looked at: the cancellation is what the caller hears of
-        raise
 
 
 class Engine:

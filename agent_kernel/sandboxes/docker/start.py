@@ -22,10 +22,11 @@ from agent_kernel.sandboxes.docker import podman
 from agent_kernel.sandboxes.docker import snapshots as docker_snapshots
 from agent_kernel.sandboxes.docker.address import RequestRefused
 from agent_kernel.sandboxes.docker.container import ATTEMPT_LABEL, container_name, create_arguments
-from agent_kernel.sandboxes.docker.engine import Engine, engine_errors, reason, to_the_end, unavailable
+from agent_kernel.sandboxes.docker.engine import Engine, engine_errors, reason, unavailable
 from agent_kernel.sandboxes.docker.refusals import disk_unlimited, image_missing, unfit
 from agent_kernel.sandboxes.docker.stream import DockerStream, hijack
 from agent_kernel.sandboxes.docker.verification import verify
+from agent_kernel.sandboxes.uninterrupted import to_the_end
 
 if TYPE_CHECKING:
     from docker import APIClient

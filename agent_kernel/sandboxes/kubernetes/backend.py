@@ -37,6 +37,7 @@ from agent_kernel.sandboxes.kubernetes.settings import KubernetesSettings
 from agent_kernel.sandboxes.kubernetes.stream import ExecStream
 from agent_kernel.sandboxes.kubernetes.volumes import ClaimVolumes
 from agent_kernel.sandboxes.optional import Volume
+from agent_kernel.sandboxes.uninterrupted import to_the_end
 
 _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,99}")
 _READY_SECONDS = 60.0
@@ -105,7 +106,7 @@ class KubernetesBackend:
             await self._listening(stream)
             await self._check_isolation(spec.id)
         except BaseException:
-            await asyncio.shield(self._undo(ref, made=made, named=spec.volume is not None))
+            await to_the_end(self._undo(ref, made=made, named=spec.volume is not None))
             raise
         return ref
 
@@ -219,6 +220,7 @@ class KubernetesBackend:
 
     async def _explain(self, id: str) -> None:  # noqa: A002
         """Raise why a stream has ended: `SandboxGone` if the sandbox has, else `SandboxUnreachable`."""
+        await self.get(id)
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(_DYING_SECONDS):  # the stream may end before the pod is known as dead
                 async for event in self._cluster.watch("pods", manifests.object_name(id), _DYING_SECONDS):
@@ -289,8 +291,9 @@ class KubernetesBackend:
             await self._cluster.ask("DELETE", kind, name, gracePeriodSeconds=grace)
             async with asyncio.timeout(_END_SECONDS):
                 while True:
-                    await self._cluster.ask("GET", kind, name)
-                    async for event in self._cluster.watch(kind, name, _END_SECONDS):
+                    found = await self._cluster.ask("GET", kind, name)
+                    since = found["metadata"]["resourceVersion"]  # or its end could come before the watch
+                    async for event in self._cluster.watch(kind, name, _END_SECONDS, since):
                         if event["type"] == "DELETED":
                             return
         except ApiRefusal as error:

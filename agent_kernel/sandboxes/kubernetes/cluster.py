@@ -111,8 +111,10 @@ class Cluster:
         refusal = ApiRefusal(response.status, str(answer.get("reason")), str(answer.get("message")))
         raise _translated(refusal, method, kind, self._namespace) from refusal
 
-    async def watch(self, kind: str, name: str, seconds: float) -> AsyncIterator[Json]:
-        """Yield the events of an object, the first with it as it is, for so many seconds at most.
+    async def watch(self, kind: str, name: str, seconds: float, since: str = "") -> AsyncIterator[Json]:
+        """Yield the events of an object for so many seconds at most, the first with it as it is.
+
+        With the version `since`, those that came after it.
 
         See https://kubernetes.io/docs/reference/using-api/api-concepts/#efficient-detection-of-changes.
         Raises as `ask`.
@@ -139,7 +141,7 @@ class Cluster:
         from aiohttp import ClientError
 
         assert self._api is not None  # noqa: S101 (for the type checker: `connect` comes first)
-        url, headers = await self._serialized(method, path, [*query.items()], body)
+        url, headers = await self._serialized(method, path, [*query.items()], body, "application/json")
         try:
             found = await self._api.rest_client.request(
                 method, url, headers=headers, body=body, _request_timeout=seconds
@@ -151,10 +153,15 @@ class Cluster:
             raise self._unreachable(error) from error
 
     async def _serialized(
-        self, method: str, path: str, query: list[tuple[str, str]], body: Json | None = None
+        self,
+        method: str,
+        path: str,
+        query: list[tuple[str, str]],
+        body: Json | None = None,
+        accept: str = "*/*",
     ) -> tuple[str, dict[str, str]]:
         assert self._api is not None  # noqa: S101
-        headers: dict[str, str] = {"Accept": "application/json"}
+        headers: dict[str, str] = {"Accept": accept}
         _, url, headers, _, _ = await self._api.param_serialize(
             method, path, header_params=headers, auth_settings=["BearerToken"], body=body
         )

@@ -163,6 +163,7 @@ def _container(spec: SandboxSpec, settings: KubernetesSettings, image: str) -> M
         "image": image,
         "command": argv,
         "workingDir": WORKSPACE,
+        "stdin": True,  # boxd waits for a host there too, and cannot wait on /dev/null
         "terminationMessagePolicy": "FallbackToLogsOnError",
         "env": [{"name": "HOME", "value": HOME}, {"name": "USER", "value": "agent"}],
         "resources": {"limits": limits, "requests": _requests(spec, settings)},

@@ -55,7 +55,7 @@ class ClaimVolumes:
         for pod in (await self._cluster.ask("GET", "pods"))["items"]:
             for each in pod["spec"].get("volumes") or ():
                 if each.get("persistentVolumeClaim", {}).get("claimName") == name:
-                    raise SandboxError(f"The volume {volume} is used by {pod['metadata']['name']}.")
+                    raise SandboxError(f"The volume {volume} is in use by {pod['metadata']['name']}.")
         try:
             await self._cluster.ask("DELETE", _KIND, name)
         except ApiRefusal as error:

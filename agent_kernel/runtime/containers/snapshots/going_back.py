@@ -16,7 +16,7 @@ import asyncio
 import logging
 import secrets
 import time
-from collections.abc import Awaitable, Coroutine, Sequence
+from collections.abc import Coroutine, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
@@ -37,6 +37,7 @@ from agent_kernel.runtime.containers.snapshots.steady import held, in_use
 from agent_kernel.sandboxes.base import WORKSPACE, SandboxRef
 from agent_kernel.sandboxes.channel import Channel
 from agent_kernel.sandboxes.optional import RestoresInPlace, Snapshot
+from agent_kernel.sandboxes.uninterrupted import to_the_end
 from agent_kernel.store.records import ContainerRow
 from agent_kernel.store.rows import Rows
 from agent_kernel.tools.catalogue import catalogue
@@ -129,11 +130,11 @@ class GoingBack:
         left = await _left_in(old) if old is not None else Left()
         try:
             old = await _idle(row, attachment, old, leaves=True)  # it was woken to answer
-            if old is not None and await _to_the_end(self._in_place(row, snapshot, attachment, old)):
+            if old is not None and await to_the_end(self._in_place(row, snapshot, attachment, old)):
                 return left
             new = replace(row, sandbox=f"{row.id}-{secrets.token_hex(4)}")
             channel = await self._lifecycle.start(new, snapshot)
-            await _to_the_end(self._swap(row, new, channel, attachment))
+            await to_the_end(self._swap(row, new, channel, attachment))
         except BaseException:
             if old is not None and attachment.channel is old:
                 await asyncio.shield(self._go_on(row, attachment, old))
@@ -279,15 +280,3 @@ async def _in_time(channel: Channel, work: Coroutine[Any, Any, T], seconds: floa
         if not task.done():
             task.cancel()
             await asyncio.gather(task, return_exceptions=True)
-
-
-async def _to_the_end(work: Awaitable[T]) -> T:
-    """Do something whole: a cancellation is raised once it is done."""
-    task = asyncio.ensure_future(work)
-    try:
-        return await asyncio.shield(task)
-    except asyncio.CancelledError:
-        await asyncio.wait([task])
-        if not task.cancelled():
-            task.exception()  # it is not asked for any more
-        raise

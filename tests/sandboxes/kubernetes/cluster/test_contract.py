@@ -13,9 +13,11 @@ from tests.sandboxes.contract.test_interruption import *  # noqa: F403
 from tests.sandboxes.contract.test_life import *  # noqa: F403
 from tests.sandboxes.contract.test_logs import *  # noqa: F403
 from tests.sandboxes.contract.test_shells import *  # noqa: F403
-from tests.sandboxes.contract.test_volumes import *  # noqa: F403
+from tests.sandboxes.contract.test_volumes import test_a_named_volume_outlives_its_sandboxes, volume
 from tests.sandboxes.inside import Sandbox
 from tests.sandboxes.shared import SHARED, SharedSandbox
+
+__all__ = ["test_a_named_volume_outlives_its_sandboxes", "volume"]
 
 pytestmark = SHARED
 
@@ -26,5 +28,5 @@ async def run(shared_pod: SharedSandbox) -> Sandbox:
 
 
 @pytest.fixture  # type: ignore[no-redef]
-def backend(cluster_backend: Backend) -> Backend:
-    return cluster_backend
+def backend(shared_pod: SharedSandbox) -> Backend:
+    return shared_pod.backend
