@@ -282,13 +282,18 @@ class KubernetesBackend:
         if (stream := self._first.pop(ref.id, None)) is not None:
             await stream.aclose()
         name = manifests.object_name(ref.id)
-        await self._remove("pods", name, grace="1")
+        await self._remove("pods", name, wait=True)
         await self._remove("persistentvolumeclaims", name)
 
-    async def _remove(self, kind: str, name: str, grace: str = "0") -> None:
-        """Delete an object and wait until it is gone. Raises `SandboxError` if it stays."""
+    async def _remove(self, kind: str, name: str, *, wait: bool = False) -> None:
+        """Delete an object, and `wait` until it is gone. Raises `SandboxError` if it stays.
+
+        A claim is not waited for: the cluster removes it when the node has let go of its files.
+        """
         try:
-            await self._cluster.ask("DELETE", kind, name, gracePeriodSeconds=grace)
+            await self._cluster.ask("DELETE", kind, name, gracePeriodSeconds="1" if wait else "0")
+            if not wait:
+                return
             async with asyncio.timeout(_END_SECONDS):
                 while True:
                     found = await self._cluster.ask("GET", kind, name)
