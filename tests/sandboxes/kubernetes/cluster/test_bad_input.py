@@ -7,6 +7,7 @@ import os
 import re
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -39,7 +40,7 @@ async def namespace() -> AsyncIterator[str]:
     admin = Cluster(KubernetesSettings())
     await admin.connect()
     core = client.CoreV1Api(admin._api)
-    await core.create_namespace({"metadata": {"name": name}})
+    await core.create_namespace(client.V1Namespace(metadata=client.V1ObjectMeta(name=name)))
     yield name
     await core.delete_namespace(name)
     await admin.aclose()
@@ -120,7 +121,7 @@ async def test_rights_of_the_documentation_are_enough(namespace: str, tmp_path: 
     await admin.connect()
     rbac = client.RbacAuthorizationV1Api(admin._api)
     await rbac.create_namespaced_role(namespace, yaml.safe_load(role))
-    binding = {
+    binding: Any = {
         "metadata": {"name": "limited"},
         "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": "agent-kernel"},
         "subjects": [{"kind": "User", "name": "limited", "apiGroup": "rbac.authorization.k8s.io"}],
