@@ -56,8 +56,8 @@ from agent_kernel.sandboxes.docker.refusals import (
 from agent_kernel.sandboxes.docker.start import ContainerStart
 from agent_kernel.sandboxes.docker.start_stream import FirstStreams
 from agent_kernel.sandboxes.near.group_usage import group_of, read_usage
+from agent_kernel.sandboxes.near.uninterrupted import to_the_end
 from agent_kernel.sandboxes.optional import ComputeUsage, Snapshot, Volume
-from agent_kernel.sandboxes.uninterrupted import to_the_end
 
 log = logging.getLogger(__name__)
 

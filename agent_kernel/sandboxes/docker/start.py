@@ -26,7 +26,7 @@ from agent_kernel.sandboxes.docker.engine import Engine, engine_errors, reason, 
 from agent_kernel.sandboxes.docker.refusals import disk_unlimited, image_missing, unfit
 from agent_kernel.sandboxes.docker.stream import DockerStream, hijack
 from agent_kernel.sandboxes.docker.verification import verify
-from agent_kernel.sandboxes.uninterrupted import to_the_end
+from agent_kernel.sandboxes.near.uninterrupted import to_the_end
 
 if TYPE_CHECKING:
     from docker import APIClient

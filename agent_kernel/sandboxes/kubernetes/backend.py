@@ -36,8 +36,8 @@ from agent_kernel.sandboxes.kubernetes.isolation import check_isolation
 from agent_kernel.sandboxes.kubernetes.settings import KubernetesSettings
 from agent_kernel.sandboxes.kubernetes.stream import ExecStream
 from agent_kernel.sandboxes.kubernetes.volumes import ClaimVolumes
+from agent_kernel.sandboxes.near.uninterrupted import to_the_end
 from agent_kernel.sandboxes.optional import Volume
-from agent_kernel.sandboxes.uninterrupted import to_the_end
 
 _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,99}")
 _READY_SECONDS = 60.0

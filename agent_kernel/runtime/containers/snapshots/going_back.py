@@ -36,8 +36,8 @@ from agent_kernel.runtime.containers.resources import shown
 from agent_kernel.runtime.containers.snapshots.steady import held, in_use
 from agent_kernel.sandboxes.base import WORKSPACE, SandboxRef
 from agent_kernel.sandboxes.channel import Channel
+from agent_kernel.sandboxes.near.uninterrupted import to_the_end
 from agent_kernel.sandboxes.optional import RestoresInPlace, Snapshot
-from agent_kernel.sandboxes.uninterrupted import to_the_end
 from agent_kernel.store.records import ContainerRow
 from agent_kernel.store.rows import Rows
 from agent_kernel.tools.catalogue import catalogue
