@@ -134,6 +134,8 @@ class Tenants:
         self._indexer = indexer
         self._shared = Shared(parts, lifecycle, Metrics(), self.recovery, indexer)
         self._known: dict[str, Tenant] = {}
+        self._taking_over: set[asyncio.Task[bool]] = set()
+        self._closing = False
 
     def of(self, key: Key) -> Tenant:
         """Return the tenant of a key, with the limits that the key has now."""
@@ -160,7 +162,17 @@ class Tenants:
 
     async def _died(self) -> None:
         """Recover the turns of another process that has just ended, and index its files."""
-        await self.recovery.again()
+        if self._closing:
+            return
+        taking_over = asyncio.create_task(self.recovery.again())
+        self._taking_over.add(taking_over)
+        try:
+            await asyncio.wait([taking_over])
+        finally:
+            self._taking_over.discard(taking_over)
+        if taking_over.cancelled():  # this process ends too
+            return
+        taking_over.result()
         if self._indexer is not None:
             self._indexer.wake()
 
@@ -201,6 +213,10 @@ class Tenants:
 
         Containers live on until their lease ends.
         """
+        self._closing = True
+        for each in self._taking_over:
+            each.cancel()
+        await asyncio.gather(*self._taking_over, return_exceptions=True)
         await self._retention.aclose()
         if self._indexer is not None:
             await self._indexer.aclose()
