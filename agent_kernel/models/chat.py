@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import aclosing
+from functools import partial
 from typing import Any
 
 import openai
@@ -12,6 +13,7 @@ from agent_kernel.models.base import Item, ModelRequest
 from agent_kernel.models.chat_input import translate
 from agent_kernel.models.chat_parts import check_parts
 from agent_kernel.models.conversation import CallIds
+from agent_kernel.models.earlier import rendered
 from agent_kernel.models.offered import Offered
 from agent_kernel.models.probe import probe
 from agent_kernel.models.reading.chat_stream import ChatReader
@@ -71,7 +73,12 @@ class ChatModel:
         tools = [_tool(function) for function in offered.functions()]
         body: dict[str, Any] = {
             "model": request.model,
-            "messages": translate(request.input, instructions=request.instructions, offered=offered),
+            "messages": rendered(
+                request.input,
+                ("chat", offered.naming),
+                partial(translate, instructions=None, offered=offered),
+                translate((), instructions=request.instructions, offered=offered),
+            ),
             "stream": True,
             **self._settings(request.settings),
         }

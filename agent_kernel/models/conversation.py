@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from agent_kernel.models.base import Item, Model, PassesItems
+from agent_kernel.models.earlier import earlier_of, later_of
 from agent_kernel.protocol import ids
 from agent_kernel.protocol.calls import is_rejected, rejection_of
 from agent_kernel.protocol.deltas import made_upstream
@@ -184,11 +185,13 @@ class CallIds:
     """
 
     def __init__(self, items: Sequence[Item]) -> None:
-        self._used = {item.get("call_id") for item in items}
+        self._earlier = earlier_of(items)
+        self._used = {item.get("call_id") for item in later_of(items)}
 
     def unused(self, given: str | None) -> str:
         """Return the upstream's id if there is one and it is unused, otherwise a new id."""
-        call_id = ids.call_id() if not given or given in self._used else given
+        is_used = given in self._used or (self._earlier is not None and self._earlier.has(given))
+        call_id = ids.call_id() if not given or is_used else given
         self._used.add(call_id)
         return call_id
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from typing import Any
 
 from agent_kernel.tools.base import Tool, ToolEntry
@@ -39,6 +39,12 @@ class Offered:
             for each in grouped
             if each.namespace is not None and not each.tool.by_client
         }
+
+    @property
+    def naming(self) -> Hashable:
+        """What the forms of items depend on: how their tools are offered, and under which names."""
+        types = frozenset(entry.tool.type for entry in self._sent)
+        return self._native, types, frozenset(self._taken), frozenset(self._grouped.items())
 
     def name(self, tool: Tool) -> str:
         """Return the function name for a tool: its type, with a prefix if a client's function has that name.

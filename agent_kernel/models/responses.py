@@ -13,6 +13,7 @@ import openai
 
 from agent_kernel.models.base import PASSED_ON, ModelRequest
 from agent_kernel.models.conversation import CallIds, is_passed
+from agent_kernel.models.earlier import rendered
 from agent_kernel.models.offered import Offered
 from agent_kernel.models.probe import probe
 from agent_kernel.models.reading.responses_stream import ResponsesReader
@@ -195,13 +196,17 @@ class ResponsesModel:
         tools = offered.specs()
         body: dict[str, Any] = {
             "model": request.model,
-            "input": translate(
+            "input": rendered(
                 request.input,
-                offered=offered,
-                origin=origin if dialect.send_reasoning_back else None,
-                maker=origin,
-                labels=dialect.labels,
-                others=dialect.others,
+                ("responses", offered.naming, origin, dialect),
+                partial(
+                    translate,
+                    offered=offered,
+                    origin=origin if dialect.send_reasoning_back else None,
+                    maker=origin,
+                    labels=dialect.labels,
+                    others=dialect.others,
+                ),
             ),
             "instructions": request.instructions,
             "store": False,

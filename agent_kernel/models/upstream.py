@@ -24,6 +24,7 @@ from agent_kernel.errors import (
     UpstreamRefused,
     UpstreamUnavailable,
 )
+from agent_kernel.models.earlier import encoded
 from agent_kernel.models.masking import masking
 from agent_kernel.models.reading.incoming import Events, Incoming
 from agent_kernel.models.reading.overflow import Overflow, overflow_in
@@ -88,8 +89,14 @@ class OpenAIClient:
 
     async def post(self, path: str, body: Mapping[str, Any]) -> httpx2.Response:
         """See `UpstreamClient`."""
+        content = encoded(body)
         answer = self.client.post(
-            path, body=body, cast_to=httpx2.Response, stream=True, stream_cls=openai.AsyncStream[Any]
+            path,
+            body=None if content else body,
+            content=content,
+            cast_to=httpx2.Response,
+            stream=True,
+            stream_cls=openai.AsyncStream[Any],
         )
         return cast(httpx2.Response, await answer)
 

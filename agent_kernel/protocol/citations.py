@@ -63,13 +63,23 @@ class Citations:
 
     def __init__(self) -> None:
         self._container_id = ""
-        self.text = ""
-        """Text of the open message part."""
+        self._pieces: list[str] = []
         self._known: dict[str, str | None] = {}
         self._shown: dict[str, None] = {}
         self._given: list[Annotation] = []
         self._sources: dict[str, CitedFile] = {}
         self._pages: dict[str, CitedPage] = {}
+
+    @property
+    def text(self) -> str:
+        """Text of the open message part."""
+        if len(self._pieces) > 1:
+            self._pieces = ["".join(self._pieces)]
+        return self._pieces[0] if self._pieces else ""
+
+    def write(self, text: str) -> None:
+        """Add to the text of the open message part."""
+        self._pieces.append(text)
 
     def search(self, sources: Iterable[CitedFile | CitedPage]) -> None:
         """Let messages from now on cite these. Of two files with one label, the newer counts."""
@@ -161,7 +171,7 @@ class Citations:
         """End the part and forget its lookups, as files can appear and disappear."""
         if self.text:
             self._shown.clear()
-        self.text = ""
+        self._pieces.clear()
         self._known.clear()
         self._given.clear()
 

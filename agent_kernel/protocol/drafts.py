@@ -203,7 +203,7 @@ class MessageDraft(Draft):
             )
         self.content[-1][1].append(text)
         if kind == "text":
-            self.citations.text += text
+            self.citations.write(text)
         self.logprobs[-1] += logprobs
         events.append(self._delta(kind, text, logprobs))
         return events

@@ -23,7 +23,7 @@ T = TypeVar("T")
 KEEP_ALIVE = 15.0
 """Seconds of silence before a comment is sent, so that proxies do not drop the connection."""
 
-MOST_WAITING = 16
+MOST_WAITING = 32
 """Chunks that may wait to be sent before `put` waits."""
 
 COMMENT = b": keep-alive\n\n"

@@ -10,7 +10,7 @@ from agent_kernel.protocol.citations import Citations
 def cited(text: str, *, missing: tuple[str, ...] = ()) -> list[str]:
     """What is cited of a text in which every path is a file, but for those."""
     citations = Citations()
-    citations.text = text
+    citations.write(text)
     citations.found(
         "cntr_1", {path: None if path in missing else f"id of {path}" for path in citations.unknown()}
     )
@@ -50,11 +50,22 @@ def test_what_is_no_file_is_not_cited() -> None:
     assert cited("/mnt/data/a and /mnt/data/b", missing=("/mnt/data/a",)) == ["/mnt/data/b"]
 
 
+def test_text_of_many_pieces_is_joined_only_when_it_is_read() -> None:
+    citations = Citations()
+    for _ in range(1000):
+        citations.write("a")
+    assert len(citations._pieces) == 1000
+    assert citations.text == "a" * 1000
+    assert len(citations._pieces) == 1
+    citations.write("b")
+    assert citations.text == "a" * 1000 + "b"
+
+
 def test_a_part_begins_with_nothing_known() -> None:
     citations = Citations()
-    citations.text = "/mnt/data/a"
+    citations.write("/mnt/data/a")
     citations.found("cntr_1", {"/mnt/data/a": "cfile_1"})
     citations.close()
     assert citations.annotations() == []
-    citations.text = "/mnt/data/a"
+    citations.write("/mnt/data/a")
     assert citations.unknown() == ["/mnt/data/a"]

@@ -14,7 +14,7 @@ from typing import Generic, TypeVar
 
 E = TypeVar("E")
 
-ROOM = 8
+ROOM = 32
 """Events that may wait to be read before the steps wait. One step may exceed it by the events of one put."""
 
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from agent_kernel.errors import InvalidRequest
 from agent_kernel.protocol.deltas import made_upstream
 from agent_kernel.runtime.approvals.items import carried_out, is_remote, remote_call, unanswered
 from agent_kernel.runtime.turns.input_items import output_of
+from agent_kernel.runtime.turns.settled import Settled
 from agent_kernel.store.records import ResponseRow
 from agent_kernel.store.rows import Rows
 from agent_kernel.tools.catalogue import catalogue
@@ -34,14 +35,27 @@ class History:
     stopped: frozenset[str] = frozenset()
     deletions: int = -1
     """The store's count of deletions when this was read; see `Histories`."""
+    settled: Settled = field(default_factory=Settled)
+    """The items at the beginning that no turn has to look at again."""
+
+    @property
+    def recent(self) -> Sequence[Json]:
+        """The items that are not settled."""
+        return self.items[self.settled.length :]
+
+    def beside(self, new: Sequence[Json]) -> History:
+        """Return the history for new items. Nothing is settled if they name a settled call again."""
+        return replace(self, settled=Settled()) if self.settled.is_named_in(new) else self
 
     def after(self, row: ResponseRow) -> History:
         """Return the history of the turn that follows `row`."""
+        items = [*self.items, *row.input, *_said(row)]
         return History(
-            items=[*self.items, *row.input, *_said(row)],
+            items=items,
             container_id=row.container_id or self.container_id,
             stopped=self.stopped | _stopped(row),
             deletions=self.deletions,
+            settled=self.settled.grown(items),
         )
 
 
@@ -92,11 +106,13 @@ class Histories:
                 param="previous_response_id",
             )
         items: list[Json] = []
+        settled = Settled()
         for row in rows:
             items += [*row.input, *_said(row)]
+            settled = settled.grown(items)
         containers = [row.container_id for row in rows if row.container_id is not None]
         stopped = frozenset[str]().union(*map(_stopped, rows))
-        return History(items, containers[-1] if containers else None, stopped, deletions)
+        return History(items, containers[-1] if containers else None, stopped, deletions, settled)
 
 
 def broken(previous_id: str, message: str | None = None) -> InvalidRequest:
@@ -149,7 +165,8 @@ def join(
     itself. A call that waited and holds its output is left out if a later item carries it out. Raises
     `InvalidRequest` naming the call id for any other call without output, and for an output without call.
     """
-    items, outputs = [*history.items, *new], output_of()
+    history = history.beside(new)
+    items, outputs = [*history.recent, *new], output_of()
     outputs_only = frozenset(outputs.values())
     calls = {item.get("call_id") for item in items if item["type"] in outputs}
     answered = {item["call_id"] for item in items if item["type"] in outputs_only}
@@ -160,7 +177,7 @@ def join(
             )
     waited = unanswered(items, elsewhere)
     gone = {*carried_out(items), *to_come}
-    joined: list[Json] = []
+    joined = list(history.items[: history.settled.length])
     for item in items:
         if is_remote(item):
             joined += () if item["id"] in gone else _remote(item, waited[item["id"]])

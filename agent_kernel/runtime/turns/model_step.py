@@ -13,6 +13,7 @@ from typing import Any, cast
 
 from agent_kernel.errors import ContextLengthExceeded, MalformedCall, SandboxError
 from agent_kernel.models.base import MAX_STEP_TOKENS, HasWindow, Model, ModelRequest
+from agent_kernel.models.earlier import Continued, earlier_of, later_of
 from agent_kernel.protocol.calls import CallDelta, CallDone, CallStart
 from agent_kernel.protocol.deltas import (
     Compaction,
@@ -78,7 +79,7 @@ class ModelStep:
         threshold = run.turn.compact_threshold
         if threshold is None or compacts_itself(run.model, run.upstream_name):
             return
-        if run.sizes.estimate(for_model(run.conversation)) <= threshold:
+        if run.sizes.estimate(for_model(run.conversation, run.history.settled)) <= threshold:
             return
         await self._compact(run, self._gauge(run).room(None))
 
@@ -291,10 +292,11 @@ def _without_end(run: Turn, check: OfferedCalls) -> Events:
 
 def _annotated(run: Turn) -> Sequence[Json]:
     """Return the conversation as the model receives it, with the lines that tools sent to it in this turn."""
-    items = for_model(run.conversation)
+    items = for_model(run.conversation, run.history.settled)
     if not run.told:
         return items
-    return [_with_lines(item, run.told.get(str(item.get("call_id")))) for item in items]
+    later = [_with_lines(item, run.told.get(str(item.get("call_id")))) for item in later_of(items)]
+    return later if (earlier := earlier_of(items)) is None else Continued(earlier, later)
 
 
 def _with_lines(item: Json, lines: Mapping[int, str] | None) -> Json:

@@ -139,21 +139,22 @@ class Preparation:
             turn = replace(turn, tools=tools)
         history = await self.history(turn, memory)
         items = await self.resolved(await with_calls(turn.input, self._store), history)
-        turn = replace(continued(turn, history.items), input=await with_hidden_fields(items, self._store))
+        history = history.beside(items)
+        turn = replace(continued(turn, history.recent), input=await with_hidden_fields(items, self._store))
         approvals = await approvals_of(
             turn,
             model,
-            history.items,
+            history.recent,
             self._store,
             self._containers.audit,
             self._approval,
             here=memory is not None,
         )
         to_come = [json_key(each.call) for each in approvals.answers if each.runs]
-        elsewhere = await answered_elsewhere(history.items, self._store)
-        joined = join(history, turn.input, to_come, elsewhere)
+        elsewhere = await answered_elsewhere(history.recent, self._store)
+        joined, settled = join(history, turn.input, to_come, elsewhere), history.settled.length
         # for the model only, not for the store
-        conversation = await self.attachments.filled(joined, in_container=turn.input_files)
+        conversation = await self.attachments.filled(joined, in_container=turn.input_files, settled=settled)
         earlier = history.container_id or container_in(turn.input)
         container_id, is_new = await self._container(turn, earlier, joined)
         new = is_new and earlier is not None
@@ -172,10 +173,10 @@ class Preparation:
             response = response.model_copy(update={"agent_kernel": {"approval": turn.approval.to_json()}})
         assembler = Assembler(response)
         assembler.container_id = container_id
-        assembler.citations.search(sources_in(joined))
+        assembler.citations.search((*history.settled.sources, *sources_in(joined[settled:])))
         for line in notices:
             assembler.notice(line)
-        if kinds := ", ".join(unread(conversation, model, upstream_name)):
+        if kinds := ", ".join(unread(conversation[settled:], model, upstream_name)):
             assembler.notice(f"The model cannot read these items, so it does not get them: {kinds}.")
         if left_out:
             assembler.notice(f"Not available here, so not offered to the model: {', '.join(left_out)}.")

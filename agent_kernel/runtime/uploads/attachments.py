@@ -72,17 +72,20 @@ class Attachments:
                         code="invalid_image_format",
                     )
 
-    async def filled(self, items: Sequence[Json], *, in_container: bool = False) -> list[Json]:
+    async def filled(
+        self, items: Sequence[Json], *, in_container: bool = False, settled: int = 0
+    ) -> list[Json]:
         """Return the items with the data of the files in place of their ids.
 
-        `in_container`: the files are in the turn's container too; a line behind each says where.
+        `in_container`: the files are in the turn's container too; a line behind each says where. The first
+        `settled` items have no files.
 
         The newest files have priority. One that was deleted, or that makes them too large together, becomes a
         line of text: a conversation can be continued without its files.
         """
         filled, left = list(items), self._limit
         loaded: dict[str, tuple[FileObject, bytes]] = {}
-        for number in reversed(range(len(items))):
+        for number in reversed(range(settled, len(items))):
             changed: dict[str, list[Any]] = {}
             for part in _parts(items[number]):
                 parts = changed.setdefault(part.field, list(items[number][part.field]))

@@ -17,12 +17,14 @@ from typing import Any
 
 from agent_kernel.errors import ContextLengthExceeded, OutOfScript
 from agent_kernel.models.base import Compacts, Model, ModelRequest
+from agent_kernel.models.earlier import Continued
 from agent_kernel.protocol import ids
 from agent_kernel.protocol.deltas import TextDelta, Usage, made_upstream
 from agent_kernel.runtime.approvals.items import REQUEST, in_order
 from agent_kernel.runtime.turns.context.estimate import CHARACTERS, estimate, type_of
 from agent_kernel.runtime.turns.context.shortening import SUMMARY, cut, shorten
 from agent_kernel.runtime.turns.input_items import message, output_of
+from agent_kernel.runtime.turns.settled import Settled
 from agent_kernel.tools.one_item import expanded, transcript_of
 from agent_kernel.tools.outside import FIELD, sources_outside
 
@@ -50,9 +52,15 @@ _ASK = (
 )
 
 
-def for_model(items: Sequence[Json]) -> Sequence[Json]:
-    """Return the conversation as the model receives it. A call that holds its output becomes two items."""
-    return expanded(_current(items), all_of_them=False)
+def for_model(items: Sequence[Json], settled: Settled | None = None) -> Sequence[Json]:
+    """Return the conversation as the model receives it. A call that holds its output becomes two items.
+
+    `settled` is the beginning of the items that has this form already.
+    """
+    later = items[settled.length :] if settled is not None and settled.length else ()
+    if settled is None or not later or COMPACTION in map(type_of, later):
+        return expanded(_current(items), all_of_them=False)
+    return Continued(settled.earlier, expanded(_current(later), all_of_them=False))
 
 
 def _current(items: Sequence[Json]) -> Sequence[Json]:

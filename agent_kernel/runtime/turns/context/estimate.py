@@ -6,6 +6,8 @@ import operator
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
+from agent_kernel.models.earlier import earlier_of
+
 Json = Mapping[str, Any]
 
 CHARACTERS = 4
@@ -52,6 +54,8 @@ class ItemSizes:
 
     def estimate(self, items: Sequence[Json]) -> int:
         """See the function `estimate`. Runs in every step, so it looks only at what is new."""
+        if (earlier := earlier_of(items)) is not None:
+            return earlier.size + self.estimate(items[earlier.count :])
         known = len(self._items)
         if known <= len(items) and all(map(operator.is_, self._items, items)):
             self._items += items[known:]

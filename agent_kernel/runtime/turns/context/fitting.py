@@ -7,6 +7,7 @@ from dataclasses import replace
 
 from agent_kernel.errors import ContextLengthExceeded
 from agent_kernel.models.base import ModelRequest
+from agent_kernel.models.earlier import later_of
 from agent_kernel.runtime.turns.context.compaction import COMPACTION, is_summary
 from agent_kernel.runtime.turns.context.estimate import ItemSizes, Json, estimate, type_of
 from agent_kernel.runtime.turns.context.gauge import Gauge
@@ -164,7 +165,8 @@ class Fitting:
         return not self._compacted and estimate(kept) < whole - whole // _WORTH_IT
 
     def _weight(self, items: Sequence[Json]) -> int:
-        return self._sizes.estimate(items[_sent_from(items) :])
+        place = _sent_from(items)
+        return self._sizes.estimate(items[place:] if place else items)
 
     def _size(self, request: ModelRequest) -> int:
         """Estimate the tokens of a whole request: its input, its instructions and its tools."""
@@ -184,7 +186,7 @@ def _spec_of(entry: ToolEntry) -> Json:
 
 def _sent_from(items: Sequence[Json]) -> int:
     """Return the place of the upstream's own last compaction: it receives no earlier items."""
-    if COMPACTION not in map(type_of, items):
+    if COMPACTION not in map(type_of, later_of(items)):
         return 0
     for place in range(len(items) - 1, 0, -1):
         if items[place].get("type") == COMPACTION and not is_summary(items[place]):
