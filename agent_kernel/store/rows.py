@@ -46,7 +46,8 @@ class ResponseRows(Protocol):
         """Delete turns created earlier than `before` (Unix seconds).
 
         Those stay that a later turn continues, or that lead to a turn of a kept session.
-        Return how many, and when the oldest of the later ones was created, None if there is none.
+        Return how many, and when the oldest of the later ones was created, None if there is none. It takes
+        the store for a short time only, again and again.
         """
         ...
 

@@ -22,8 +22,25 @@ class Emitter:
     def __init__(self, turn: Turn, channel: EventChannel[ResponseStreamEvent] | None) -> None:
         self._turn = turn
         self._channel = channel
+        self._opening: list[ResponseStreamEvent] = []
         self._waiting: list[ResponseStreamEvent] = []
         self._order = asyncio.Lock()
+
+    def open(self, events: Sequence[ResponseStreamEvent], written: asyncio.Future[None]) -> None:
+        """Take the turn's first events, and hand them over once its row is written. Others wait until then.
+
+        If the row cannot be written, they go out with the last events.
+        """
+        self._opening.extend(events)
+        written.add_done_callback(self._open)
+
+    def _open(self, written: asyncio.Future[None]) -> None:
+        if not written.cancelled() and written.exception() is None:
+            self._put_opening()
+
+    def _put_opening(self) -> None:
+        events, self._opening = self._opening, []
+        self._put(events)
 
     async def __call__(self, events: Sequence[ResponseStreamEvent]) -> None:
         """Write down and hand over events, then wait for room. Raises what the store does."""
@@ -31,7 +48,7 @@ class Emitter:
         for event in events:
             if self._turn.record.take(self._turn, event):
                 unwritten = True
-        if unwritten or self._waiting or self._order.locked():
+        if unwritten or self._opening or self._waiting or self._order.locked():
             self._waiting.extend(events)
             await self._write()
         else:
@@ -52,10 +69,12 @@ class Emitter:
         async with self._order:  # first come, first served: no later event overtakes the one being written
             batch, self._waiting = self._waiting, []
             try:
+                await self._turn.record.begun()
                 await self._turn.record.flush(self._turn)
             except asyncio.CancelledError:  # the write completes anyway, and the event goes out later
                 self._waiting[:0] = batch
                 raise
+            self._put_opening()
             self._put(batch)
 
     def _put(self, events: Sequence[ResponseStreamEvent]) -> None:
@@ -64,5 +83,6 @@ class Emitter:
 
     def end(self, last: Sequence[ResponseStreamEvent]) -> None:
         """Hand over the last events, which are already stored."""
+        self._put_opening()
         events, self._waiting = self._waiting, []
         self._put([*events, *last])

@@ -96,7 +96,7 @@ class TurnLoop:
             run.hold = emitter.hold if run.record.journal is None else None
             run.questions = self._asking(run) if run.turn.answers else None
             try:
-                final = await self._guarded(run)
+                final = await self._guarded(run, emitter)
                 emitter.end(await self._settled(run, final))
             except asyncio.CancelledError:
                 if not run.record.ended:
@@ -125,17 +125,22 @@ class TurnLoop:
             for name, amount in used.counts().items():
                 self._metrics.count(name, amount, backend=used.backend)
 
-    async def _guarded(self, run: Turn) -> Sequence[ResponseStreamEvent]:
+    async def _guarded(self, run: Turn, emitter: Emitter) -> Sequence[ResponseStreamEvent]:
         """Run the steps of a turn and return its last events, even after a failure."""
         try:
-            if run.record.journal is None:  # else the row was written when the turn was queued
-                await run.record.begin(run)
-            await run.emit(run.assembler.begin())
+            # A queued turn has its row already. Any other asks the model while the row is written.
+            written = run.record.start(run) if run.record.journal is None else None
+            if written is not None and not run.approvals.answers:  # those run before the model is asked
+                emitter.open(run.assembler.begin(), written)
+            else:
+                await run.record.begun()
+                await run.emit(run.assembler.begin())
             try:
                 await self._steps(run)
             finally:
                 self._close_network(run)
                 await self._close_meter(run)
+            await run.record.begun()
             return self._final(run)
         except Stopped:
             return self._stopped(run)

@@ -175,7 +175,8 @@ class EventJournal(Protocol):
 class Record:
     """The stored part of one turn.
 
-    The row is written before the first event goes out, with this process as its owner. Each finished item is
+    The row is written before the first event goes out, with this process as its owner; the model may have
+    been asked by then. Each finished item is
     in the journal before its event goes out, and each call before it runs. The end is in the row
     before the last event goes out. So a killed process loses nothing that a client has seen, and a client
     that has seen the end can continue. With `store: false` only what belongs to a conversation is written.
@@ -191,11 +192,23 @@ class Record:
         self.ended = False
         self.journal: EventJournal | None = None
         """The journal of a background turn: all events, not only finished items."""
+        self._begun: asyncio.Future[None] | None = None
 
     async def begin(self, run: Turn) -> None:
         """Write the turn's row."""
         if run.turn.store:
             await self._store.put_response(run.row(self._owner))
+
+    def start(self, run: Turn) -> asyncio.Future[None] | None:
+        """Begin to write the turn's row, if it is stored. `begun` waits for that."""
+        if run.turn.store:
+            self._begun = asyncio.ensure_future(self._store.put_response(run.row(self._owner)))
+        return self._begun
+
+    async def begun(self) -> None:
+        """Wait until the row is written. Raises what the store has raised. A cancellation undoes nothing."""
+        if self._begun is not None:
+            await asyncio.shield(self._begun)
 
     def take(self, run: Turn, event: ResponseStreamEvent) -> bool:
         """Take an event in. Return whether `flush` must be called before the event goes out."""
@@ -230,6 +243,7 @@ class Record:
         if self.journal is not None:
             await self.journal.flush()
         elif self._items:
+            await self.begun()
             items, self._items = self._items, []
             await asyncio.shield(self._store.append_events(run.id, items))
 
@@ -238,6 +252,8 @@ class Record:
         if self.ended:
             return
         self.ended = True
+        if self._begun is not None:
+            await asyncio.wait({self._begun})
         if self.journal is not None:
             await self.journal.close()
         for event in final:

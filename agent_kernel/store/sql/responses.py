@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+import time
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 from agent_kernel.store.records import Finish, JournalEntry, Json, ResponseRow, Unfinished
@@ -50,18 +53,23 @@ WITH RECURSIVE chain(chained, before, depth) AS (
 SELECT {_COLUMNS} FROM responses r JOIN chain c ON r.id = c.chained ORDER BY c.depth DESC
 """
 
-_EXPIRE = """
-DELETE FROM responses WHERE created_at < ? AND id NOT IN (
-    WITH RECURSIVE kept(id, previous_id) AS (
-        SELECT id, previous_id FROM responses WHERE created_at >= ? OR owner IS NOT NULL
-            OR id IN (SELECT response_id FROM sessions)
-            OR id IN (SELECT response_id FROM session_responses)
-        UNION
-        SELECT r.id, r.previous_id FROM responses r JOIN kept k ON r.id = k.previous_id
-    )
-    SELECT id FROM kept
-)
+_EXPIRED = """
+SELECT created_at, id FROM responses WHERE (created_at, id) < (?, ?) ORDER BY created_at DESC, id DESC LIMIT ?
 """
+
+_EXPIRE = """
+DELETE FROM responses WHERE id = ? AND created_at < ? AND owner IS NULL
+    AND NOT EXISTS (SELECT 1 FROM responses later WHERE later.previous_id = responses.id)
+    AND NOT EXISTS (SELECT 1 FROM sessions WHERE response_id = responses.id)
+    AND NOT EXISTS (SELECT 1 FROM session_responses WHERE response_id = responses.id)
+RETURNING previous_id
+"""
+"""Deletes a turn that nothing leads to, and returns the one before it, to which nothing may lead now."""
+
+BATCH = 25
+"""Turns that expire in one transaction: other turns wait for it."""
+
+_COUNT = "UPDATE deletions SET count = count + 1"
 
 _ITEM = """
 SELECT input, response FROM items i JOIN responses r ON r.id = i.response_id
@@ -102,7 +110,7 @@ class SqlResponses(SqlPart):
             query = f"DELETE FROM responses WHERE id = ? AND {MINE}"
             deleted = db.execute(query, (id, self.tenant)).rowcount > 0
             if deleted:
-                db.execute("UPDATE deletions SET count = count + 1")
+                db.execute(_COUNT)
             return deleted
 
         deleted = await self._do(work)
@@ -112,17 +120,18 @@ class SqlResponses(SqlPart):
 
     async def expire_responses(self, before: float) -> tuple[int, float | None]:
         """See `ResponseRows`."""
-
-        def work(db: Transaction) -> int:
-            count = db.execute(_EXPIRE, (before, before)).rowcount
-            if count:
-                db.execute("UPDATE deletions SET count = count + 1")
-            return count
-
-        query = "SELECT min(created_at) FROM responses WHERE created_at >= ?"
-        count = await self._do(work)
+        count, last = 0, (before, "")
+        while True:
+            begun = time.perf_counter()
+            deleted, last = await self._do(partial(_expire, before=before, last=last, first=not count))
+            count += deleted
+            if last is None:
+                break
+            await asyncio.sleep(time.perf_counter() - begun)  # turns need the store as well
         if count:
+            await self._change(_COUNT, ())
             await self._database.purge()
+        query = "SELECT min(created_at) FROM responses WHERE created_at >= ?"
         return count, (await self._one(query, (before,)))[0]
 
     async def unfinished_responses(self) -> list[Unfinished]:
@@ -212,6 +221,27 @@ class SqlResponses(SqlPart):
             return None
 
         return await self._do(work)
+
+
+def _expire(
+    db: Transaction, *, before: float, last: tuple[float, str], first: bool
+) -> tuple[int, tuple[float, str] | None]:
+    """Delete some old turns, the newest first: a turn goes after those that continue it.
+
+    `last` is the place of the last one that was looked at, `first` whether none has been deleted yet. Returns
+    how many were deleted, and the place to go on from, None at the end.
+    """
+    found = db.execute(_EXPIRED, (*last, BATCH)).fetchall()
+    count = 0
+    for _, response_id in found:
+        gone: str | None = response_id
+        while gone is not None and count < 2 * BATCH:
+            row = db.execute(_EXPIRE, (gone, before)).fetchone()
+            count += row is not None
+            gone = row[0] if row is not None else None
+    if count and first:  # before any other process goes on with what it remembers of them
+        db.execute(_COUNT)
+    return count, tuple(found[-1]) if len(found) == BATCH else None
 
 
 def _append(db: Transaction, response_id: str, entries: Sequence[JournalEntry]) -> None:

@@ -135,6 +135,12 @@ MIGRATIONS = (
         last_version INTEGER NOT NULL, versions TEXT NOT NULL, revision INTEGER NOT NULL, tenant TEXT NOT NULL
     );
     """,
+    """
+    CREATE INDEX responses_by_age ON responses(created_at, id);
+    CREATE INDEX responses_by_previous ON responses(previous_id) WHERE previous_id IS NOT NULL;
+    CREATE INDEX sessions_by_response ON sessions(response_id);
+    CREATE INDEX session_responses_by_response ON session_responses(response_id);
+    """,
 )
 """Each brings a file from version n to n + 1. A released one never changes."""
 
