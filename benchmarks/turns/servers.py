@@ -89,7 +89,8 @@ def install_ogx() -> Path:
     if program.exists():
         return program
     names = [sys.executable] if sys.version_info >= (3, 12) else ["python3.14", "python3.13", "python3.12"]
-    python = next(filter(_starts, filter(None, map(shutil.which, names))), None)
+    others = sorted(map(str, Path.home().glob(".pyenv/versions/3.1[2-9]*/bin/python")), reverse=True)
+    python = next(filter(_starts, [*filter(None, map(shutil.which, names)), *others]), None)
     if python is None:
         raise NotHere("it needs Python 3.12 or newer, and there is none on the path")
     for command in (
