@@ -33,7 +33,7 @@ class Watched:
         self.database: SqliteDatabase | None = None
         do = SqliteDatabase.do
 
-        async def watched(database: SqliteDatabase, work: Any, *, alone: bool = False) -> Any:
+        async def watched(database: SqliteDatabase, work: Any, **how: bool) -> Any:
             self.database = database
 
             def traced(db: Any) -> Any:
@@ -45,7 +45,7 @@ class Watched:
                     db.set_trace_callback(None)
                     self.deleted.append(before - _responses(db))
 
-            return await do(database, traced, alone=alone)
+            return await do(database, traced, **how)
 
         monkeypatch.setattr(SqliteDatabase, "do", watched)
 
