@@ -120,13 +120,12 @@ class SqlResponses(SqlPart):
 
     async def expire_responses(self, before: float) -> tuple[int, float | None]:
         """See `ResponseRows`."""
-        count, last = 0, (before, "")
-        while True:
+        count = 0
+        last: tuple[float, str] | None = (before, "")
+        while last is not None:
             begun = time.perf_counter()
             deleted, last = await self._do(partial(_expire, before=before, last=last, first=not count))
             count += deleted
-            if last is None:
-                break
             await asyncio.sleep(time.perf_counter() - begun)  # turns need the store as well
         if count:
             await self._change(_COUNT, ())
