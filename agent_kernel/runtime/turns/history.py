@@ -10,8 +10,8 @@ from typing import Any
 from agent_kernel.errors import InvalidRequest
 from agent_kernel.protocol.deltas import made_upstream
 from agent_kernel.runtime.approvals.items import carried_out, is_remote, remote_call, unanswered
+from agent_kernel.runtime.turns.context.settled import Settled
 from agent_kernel.runtime.turns.input_items import output_of
-from agent_kernel.runtime.turns.settled import Settled
 from agent_kernel.store.records import ResponseRow
 from agent_kernel.store.rows import Rows
 from agent_kernel.tools.catalogue import catalogue

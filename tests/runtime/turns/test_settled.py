@@ -21,8 +21,8 @@ from agent_kernel.models.offered import Offered
 from agent_kernel.models.responses_input import translate as to_responses
 from agent_kernel.runtime.turns.context.compaction import for_model
 from agent_kernel.runtime.turns.context.estimate import ItemSizes, estimate
+from agent_kernel.runtime.turns.context.settled import Settled
 from agent_kernel.runtime.turns.history import History, join
-from agent_kernel.runtime.turns.settled import Settled
 from agent_kernel.sandboxes.bubblewrap.backend import BubblewrapBackend
 from agent_kernel.store.records import ResponseRow
 from tests.runtime.played import Turn, Upstream, runtime_on, turns_of

@@ -22,9 +22,9 @@ from agent_kernel.protocol import ids
 from agent_kernel.protocol.deltas import TextDelta, Usage, made_upstream
 from agent_kernel.runtime.approvals.items import REQUEST, in_order
 from agent_kernel.runtime.turns.context.estimate import CHARACTERS, estimate, type_of
+from agent_kernel.runtime.turns.context.settled import Settled
 from agent_kernel.runtime.turns.context.shortening import SUMMARY, cut, shorten
 from agent_kernel.runtime.turns.input_items import message, output_of
-from agent_kernel.runtime.turns.settled import Settled
 from agent_kernel.tools.one_item import expanded, transcript_of
 from agent_kernel.tools.outside import FIELD, sources_outside
 
