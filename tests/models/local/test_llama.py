@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from openai.types.responses import Response
 
-from agent_kernel.models.probe import probe
+from agent_kernel.models.probing.probe import probe
 from agent_kernel.models.upstream import Upstream
 from agent_kernel.protocol.fold import fold
 from agent_kernel.protocol.items import to_json
