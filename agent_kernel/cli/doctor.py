@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from agent_kernel.egress.policy import NetworkPolicy
     from agent_kernel.egress.presets.presets import Presets
     from agent_kernel.models.catalogue import Models
-    from agent_kernel.models.probing.server_report import ServerReport
+    from agent_kernel.models.server_report import ServerReport
     from agent_kernel.sandboxes.base import Backend, Capabilities
 
 

@@ -10,7 +10,7 @@ from agent_kernel.protocol.deltas import Compaction, ModelDelta, Usage
 from agent_kernel.tools.base import ToolEntry
 
 if TYPE_CHECKING:
-    from agent_kernel.models.probing.server_report import ServerReport
+    from agent_kernel.models.server_report import ServerReport
 
 Item = Mapping[str, Any]
 """An input item as JSON, of the shapes in `openai.types.responses.ResponseInputItemParam`."""
@@ -147,5 +147,5 @@ class HasServer(Protocol):
     """Optional interface of a model: its server can be asked what it serves, without spending tokens."""
 
     async def server(self, model: str) -> ServerReport:
-        """Ask the server about a model. Never raises for what the server does; see `models.probing.probe.probe`."""
+        """Ask the server about a model. Never raises for what it does; see `models.probing.probe.probe`."""
         ...

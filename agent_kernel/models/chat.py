@@ -16,9 +16,9 @@ from agent_kernel.models.conversation import CallIds
 from agent_kernel.models.earlier import rendered
 from agent_kernel.models.offered import Offered
 from agent_kernel.models.probing.probe import probe
-from agent_kernel.models.probing.server_report import ServerReport
 from agent_kernel.models.reading.chat_stream import ChatReader
 from agent_kernel.models.reading.room import Room
+from agent_kernel.models.server_report import ServerReport
 from agent_kernel.models.upstream import Upstream
 from agent_kernel.protocol.deltas import ModelDelta, Notice
 

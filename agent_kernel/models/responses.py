@@ -16,11 +16,11 @@ from agent_kernel.models.conversation import CallIds, is_passed
 from agent_kernel.models.earlier import rendered
 from agent_kernel.models.offered import Offered
 from agent_kernel.models.probing.probe import probe
-from agent_kernel.models.probing.server_report import ServerReport
 from agent_kernel.models.reading.responses_stream import ResponsesReader
 from agent_kernel.models.reading.room import Room
 from agent_kernel.models.reading.whole_body import Lenient
 from agent_kernel.models.responses_input import LABELS, translate, wrap
+from agent_kernel.models.server_report import ServerReport
 from agent_kernel.models.upstream import Upstream
 from agent_kernel.protocol.deltas import Compaction, ModelDelta, Notice, Usage, made_upstream
 

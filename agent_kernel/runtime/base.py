@@ -29,7 +29,7 @@ if TYPE_CHECKING:  # importing openai costs 0.7 s and 48 MB: never on the kernel
         ResponseStreamEvent,
     )
 
-    from agent_kernel.models.probing.server_report import (
+    from agent_kernel.models.server_report import (
         ServerReport as ServerReport,  # part of this contract
     )
 

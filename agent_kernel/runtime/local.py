@@ -21,7 +21,7 @@ from openai.types.responses import CompactedResponse, Response, ResponseStreamEv
 from agent_kernel.errors import InvalidRequest, NotFound
 from agent_kernel.keys import Key
 from agent_kernel.models.base import HasServer
-from agent_kernel.models.probing.server_report import ServerReport
+from agent_kernel.models.server_report import ServerReport
 from agent_kernel.protocol import ids
 from agent_kernel.protocol.response import total_usage
 from agent_kernel.runtime.access.keys import StoredKeys

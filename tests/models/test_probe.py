@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from agent_kernel.models import probe as probing
+from agent_kernel.models.probing import probe as probing
 from agent_kernel.models.probing.probe import probe
-from agent_kernel.models.probing.server_report import ServerReport
+from agent_kernel.models.server_report import ServerReport
 from agent_kernel.models.upstream import Upstream
 from tests.models.model_server import Answers, ModelServer, llama_cpp, models, ollama, serving
 

@@ -21,8 +21,8 @@ from agent_kernel.models.chat_parts import check_parts
 from agent_kernel.models.conversation import CallIds
 from agent_kernel.models.offered import Offered
 from agent_kernel.models.probing.probe import detail, probe
-from agent_kernel.models.probing.server_report import ServerReport
 from agent_kernel.models.reading.room import Room
+from agent_kernel.models.server_report import ServerReport
 from agent_kernel.models.upstream import Upstream
 from agent_kernel.protocol.deltas import ModelDelta, Notice
 

@@ -26,7 +26,7 @@ import httpx2
 import openai
 
 from agent_kernel.errors import AgentKernelError, UpstreamUnavailable
-from agent_kernel.models.probing.server_report import ServerReport, inert
+from agent_kernel.models.server_report import ServerReport, inert
 from agent_kernel.models.upstream import Upstream
 
 SECONDS = 5.0
