@@ -66,7 +66,7 @@ REQUESTS: dict[str, Answer] = {
     "settings": settings.read,
     "set": settings.change,
     "models": models.listing,
-    "test_model": models.probing.probe,
+    "test_model": models.probe,
     "network": network.read,
     "set_network": network.change,
     "container": container.read,
