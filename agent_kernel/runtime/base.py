@@ -29,9 +29,7 @@ if TYPE_CHECKING:  # importing openai costs 0.7 s and 48 MB: never on the kernel
         ResponseStreamEvent,
     )
 
-    from agent_kernel.models.server_report import (
-        ServerReport as ServerReport,  # part of this contract
-    )
+    from agent_kernel.models.server_report import ServerReport as ServerReport  # part of this contract
 
 ResponseRequest = Mapping[str, Any]
 """The JSON body of `POST /v1/responses` (`ResponseCreateParams`)."""
