@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+from pathlib import Path
 
 import psutil
 
@@ -27,7 +28,16 @@ def processes_of(container_id: str) -> list[psutil.Process]:
     named = [
         process
         for process in psutil.process_iter(["cmdline"])
-        if container_id in " ".join(process.info["cmdline"] or [])
+        if container_id in " ".join(process.info["cmdline"] or []) or _mounts(process, container_id)
     ]
     assert named
     return list({*named, *(child for process in named for child in process.children(recursive=True))})
+
+
+def _mounts(process: psutil.Process, container_id: str) -> bool:
+    """Whether a process sees the files of a sandbox as its own: a fork's command line does not name it."""
+    try:
+        mounts = Path(f"/proc/{process.pid}/mountinfo").read_text()
+    except OSError:  # it has ended
+        return False
+    return f"/sandboxes/{container_id}/" in mounts

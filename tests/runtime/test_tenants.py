@@ -58,6 +58,7 @@ TRIES: dict[str, tuple[Any, ...]] = {
     "remove_upload": ("cntr_a", "/mnt/data/a"),
     "uploads": ("cntr_a",),
     "put_skill": ("cntr_a", SkillNote("s", "", "/mnt/skills/s", "other")),
+    "remove_skill": ("cntr_a", "s"),
     "skills": ("cntr_a",),
     "answered_approvals": (["mcpr_a"],),
     "file": ("file-a",),

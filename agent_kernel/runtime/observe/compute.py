@@ -114,7 +114,9 @@ class ComputeMeter:
     async def look(self) -> None:
         """Read the counters, and add what was used since the reading before."""
         async with self._reading:
-            found = await self._found(self._sandbox)
+            found = (
+                await self._found(self._sandbox) if self._sandbox else None
+            )  # the call may have been cut off
             if found is None:
                 return
             self._count_time()

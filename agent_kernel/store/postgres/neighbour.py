@@ -85,8 +85,10 @@ class Neighbour:
         finally:
             changing.cancel()
             waiting.cancel()  # psycopg cancels the statement at the server too
-            await asyncio.gather(waiting, changing, return_exceptions=True)
-            await connection.close()
+            try:
+                await asyncio.gather(waiting, changing, return_exceptions=True)
+            finally:  # a second cancellation may come here
+                await connection.close()
 
 
 async def _locked(connection: psycopg.AsyncConnection, other: str) -> None:

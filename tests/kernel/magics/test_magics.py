@@ -42,6 +42,12 @@ BAD: dict[str, list[tuple[str, str, str]]] = {
         ("%diff --patch /", "/ is not a plain file.", "Give another name."),
         ("%diff 'open", "The arguments of %diff cannot be read", "Use %diff [FOLDER]"),
     ],
+    "skills": [
+        ("%skills find x", "%skills does not know 'find x'", "Use %skills, %skills add PATH"),
+        ("%skills add zz.none", "There is no file zz.none.", "Relative paths"),
+        ("%skills remove nosuch", "This notebook does not use a skill nosuch.", "%skills lists the skills."),
+        ("%skills 'open", "The arguments of %skills cannot be read", "Use %skills"),
+    ],
     "mount": [
         ("%mount nosuch", "There is no folder 'nosuch' to mount. Available: none.", "AGENT_KERNEL_MOUNTS"),
         ("%mount --new", "%mount --new needs the name of a folder.", "For example:"),

@@ -7,6 +7,7 @@ import importlib.util
 import json
 import os
 import platform
+import secrets
 import signal
 import subprocess
 import sys
@@ -112,15 +113,16 @@ def test_an_unknown_machine_gets_no_sandbox_without_a_filter() -> None:
 
 
 async def test_nothing_outlives_a_lease_but_the_folder(bubblewrap_backend: BubblewrapBackend) -> None:
-    ref = await bubblewrap_backend.create(SandboxSpec("leased", lease=0.2))
+    name = f"leased{secrets.token_hex(4)}"  # a killed run may have left groups
+    ref = await bubblewrap_backend.create(SandboxSpec(name, lease=0.2))
     channel = await Channel.open(await bubblewrap_backend.stream(ref))
-    groups = [group for group in await asyncio.to_thread(_groups) if "-leased-" in group]
+    groups = [group for group in await asyncio.to_thread(_groups) if f"-{name}-" in group]
     assert bool(groups) == bubblewrap_backend.capabilities().memory_limit
     await channel.aclose()
     async with asyncio.timeout(60):
         while set(groups) & set(await asyncio.to_thread(_groups)):  # noqa: ASYNC110 (nobody is there to tell)
             await asyncio.sleep(0.05)
-    assert (await bubblewrap_backend.get("leased")).status == "dead"
+    assert (await bubblewrap_backend.get(name)).status == "dead"
     await bubblewrap_backend.delete(ref)
 
 
