@@ -176,10 +176,10 @@ class Record:
     """The stored part of one turn.
 
     The row is written before the first event goes out, with this process as its owner; the model may have
-    been asked by then. Each finished item is
-    in the journal before its event goes out, and each call before it runs. The end is in the row
-    before the last event goes out. So a killed process loses nothing that a client has seen, and a client
-    that has seen the end can continue. With `store: false` only what belongs to a conversation is written.
+    been asked by then. Each finished item is in the journal before its event goes out, and each call
+    before it runs. The end is in the row before the last event goes out. So a killed process loses
+    nothing that a client has seen, and a client that has seen the end can continue. With `store: false`
+    only what belongs to a conversation is written.
     """
 
     def __init__(self, store: Rows, histories: Histories, owner: str) -> None:
