@@ -150,8 +150,8 @@ class HostConnection:
         if wire.parse_descriptors(payload):
             self._passing = _unix_socket(self._fds[1])
         self.greeted = True
+        self._service.greeted()  # before the answer, which closes this if the host is gone already
         self.send(wire.hello(self._service.methods, descriptors=self._receiving is not None))
-        self._service.greeted()
 
     def _call(self, number: int, request: dict[str, Any]) -> None:
         channel = self._channels[number] = BoxChannel(self, number)

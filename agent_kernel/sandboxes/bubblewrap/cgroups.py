@@ -28,9 +28,28 @@ class CgroupLimits:
 
 @dataclass(frozen=True)
 class Group:
-    """One sandbox's group: a folder per controller (v1), or the same folder for all (v2)."""
+    """One sandbox's group: a folder per controller (v1), or the same folder for all (v2).
+
+    It has no folders if no controller can be used.
+    """
 
     folders: dict[str, str] = field(default_factory=dict)
+
+    def make(self, limits: CgroupLimits) -> None:
+        """Make the folders, with these limits.
+
+        Raises `OSError` if the kernel refuses a limit; no folder is left behind then.
+        """
+        try:
+            for controller, folder in self.folders.items():
+                Path(folder).mkdir(exist_ok=True)
+                for file, value in _settings(controller, Path(folder), limits).items():
+                    path = Path(folder) / file
+                    if path.exists():
+                        path.write_text(value)
+        except BaseException:
+            self.remove()
+            raise
 
     def add(self, *pids: int) -> None:
         """Move processes into the group. Processes that they start later belong to it too."""
@@ -52,7 +71,7 @@ class Group:
         return [(folder, str(ROOT / controller)) for controller, folder in self.folders.items()]
 
     def _is_v1(self) -> bool:
-        return any((Path(folder) / "tasks").exists() for folder in self.folders.values())
+        return any((Path(folder).parent / "tasks").exists() for folder in self.folders.values())
 
 
 def available() -> set[str]:
@@ -65,23 +84,9 @@ def counts(controllers: set[str]) -> bool:
     return "memory" in controllers and ("cpuacct" in controllers or (ROOT / "cgroup.controllers").exists())
 
 
-def create(name: str, limits: CgroupLimits) -> Group:
-    """Make a group with these limits. It has no folders if no controller can be used.
-
-    Raises `OSError` if the kernel refuses a limit; no folder is left behind then.
-    """
-    group = Group({controller: str(parent / name) for controller, parent in _parents().items()})
-    try:
-        for controller, folder in group.folders.items():
-            Path(folder).mkdir(exist_ok=True)
-            for file, value in _settings(controller, Path(folder), limits).items():
-                path = Path(folder) / file
-                if path.exists():
-                    path.write_text(value)
-    except BaseException:
-        group.remove()
-        raise
-    return group
+def named(name: str) -> Group:
+    """Return the group of this name, which is not made yet."""
+    return Group({controller: str(parent / name) for controller, parent in _parents().items()})
 
 
 def _settings(controller: str, folder: Path, limits: CgroupLimits) -> dict[str, str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import select
@@ -210,9 +211,10 @@ def own_devices(folder: Path) -> list[str]:
 class Start:
     """A plan for one sandbox's start: the arguments of bwrap, and functions to call during the start.
 
-    `folders` (empty by then) are removed when the sandbox ends. `place` is called with process 1 before it
-    runs anything: it records the process, so that it is found even if we are killed, and puts it into its
-    control group. `ready` waits until the sandbox answers, and returns whether it did.
+    `make` makes the `folders` of its control group, which are removed (empty by then) when the sandbox ends,
+    or if we are killed. `place` is called with process 1 before it runs anything: it records the process, so
+    that it is found even if we are killed, and puts it into its control group. `ready` waits until the
+    sandbox answers, and returns whether it did.
     """
 
     arguments: list[str]
@@ -220,6 +222,7 @@ class Start:
     keep: tuple[int, ...]
     open_files: int
     folders: list[str]
+    make: Callable[[], None]
     place: Callable[[Started], None]
     ready: Callable[[], bool]
     files: Mapping[str, bytes] = field(default_factory=dict)
@@ -227,20 +230,28 @@ class Start:
 
 
 def start(wanted: Start) -> Started:
-    """Start bwrap so that it outlives us. Raises `SandboxStartFailed` with bwrap's error message."""
+    """Start bwrap so that it outlives us.
+
+    Raises `SandboxStartFailed` with bwrap's error message, and what `make` and `place` raise.
+    """
     info_read, info_write = os.pipe()
     error_read, error_write = os.pipe()
     block_read, block_write = os.pipe()
+    begin_read, begin_write = os.pipe()
     with (
+        os.fdopen(begin_write, "wb", 0) as begin,
         os.fdopen(info_read, "rb", 0) as info,
         os.fdopen(error_read, "rb", 0) as errors,
         os.fdopen(block_write, "wb", 0) as block,
     ):
         try:
-            _spawn(wanted, info_write, error_write, block_read, (info_read, error_read))
+            _spawn(wanted, begin_read, info_write, error_write, block_read, (info_read, error_read))
         finally:
-            for fd in (info_write, error_write, block_read):
+            for fd in (begin_read, info_write, error_write, block_read):
                 os.close(fd)
+        wanted.make()
+        with contextlib.suppress(BrokenPipeError):  # the shell has ended, which `info` shows
+            begin.write(b"\n")
         pid = _child_pid(info)
         ticks = started_at(pid) if pid else None
         if pid and ticks:
@@ -261,26 +272,28 @@ def _go(wanted: Start, started: Started, block: IO[bytes]) -> bool:
     return wanted.ready()
 
 
-def _spawn(wanted: Start, info: int, errors: int, block: int, ends: tuple[int, ...]) -> None:
+def _spawn(wanted: Start, begin: int, info: int, errors: int, block: int, ends: tuple[int, ...]) -> None:
     """Start bwrap below a detached shell, so that no signal to our process group reaches it.
 
-    The shell lives as long as the sandbox and removes its folders at the end, even if we are gone. `ends` are
-    our ends of its pipes. bwrap holds them too: otherwise it would die of a broken pipe if we are killed at
-    this moment, and its child would wait for ever.
+    The shell waits for a line on `begin`, so that it is there before the folders are. It lives as long as the
+    sandbox and removes its folders at the end, even if we are gone. `ends` are our ends of its pipes. bwrap
+    holds them too: otherwise it would die of a broken pipe if we are killed at this moment, and its child
+    would wait for ever.
     """
     with ExitStack() as stack:
         seccomp = stack.enter_context(_file(bubblewrap_seccomp.program())).fileno()
         words, files = stack.enter_context(data_files(wanted.files))
         options = ["--info-fd", str(info), "--block-fd", str(block), "--seccomp", str(seccomp), *words]
         clear = f"rmdir -- {shlex.join(wanted.folders)} 2>/dev/null" if wanted.folders else ":"
-        limited = f'ulimit -c 0; ulimit -n {wanted.open_files}; {{ "$@"; {clear}; }} &'
+        told = f"read -r line </proc/self/fd/{begin}"  # a shell may know descriptors of one digit only
+        limited = f'ulimit -c 0; ulimit -n {wanted.open_files}; {{ {told} && "$@"; {clear}; }} &'
         subprocess.run(
             ["/bin/sh", "-c", limited, "sh", wanted.arguments[0], *options, *wanted.arguments[1:]],
             env=wanted.environment,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=errors,
-            pass_fds=(*wanted.keep, *ends, info, block, seccomp, *files),
+            pass_fds=(*wanted.keep, *ends, begin, info, block, seccomp, *files),
             start_new_session=True,
             cwd="/",
             check=True,

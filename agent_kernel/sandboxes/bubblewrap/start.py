@@ -8,7 +8,7 @@ import secrets
 import shutil
 import socket
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from agent_kernel.errors import SandboxStartFailed
@@ -99,7 +99,7 @@ class Hold:
 
 @dataclass(frozen=True)
 class _Parts:
-    """What a start has prepared when process 1 is to be made."""
+    """What a start has prepared when process 1 is to be made. Its control group has a name only."""
 
     program: str
     spec: SandboxSpec
@@ -107,7 +107,21 @@ class _Parts:
     group: cgroups.Group
     listening: socket.socket
     hold: Hold
-    place: Callable[[Started], None]
+
+    def make_group(self) -> None:
+        """Make the control group. Raises `SandboxStartFailed`."""
+        spec = self.spec
+        try:
+            self.group.make(cgroups.CgroupLimits(spec.memory, spec.pids, spec.cpus))
+        except OSError as error:
+            raise SandboxStartFailed(f"The kernel refused a limit: {error.strerror or error}.") from error
+
+    def place(self, started: Started) -> None:
+        """Write process 1 down, and put it where it belongs."""
+        note(self.folder / "process.json", asdict(started))
+        self.group.add(started.pid)
+        if self.spec.network is not None and self.spec.network.ports:
+            open_low_ports(started.pid)
 
 
 class SandboxStart:
@@ -143,18 +157,13 @@ class SandboxStart:
         self._fill(spec, folder)
         spec.make_skills_folder()
         note(folder / "spec.json", {**asdict(spec), "labels": labels_of(spec)})
-        group = self._group(spec, folder)
-
-        def place(started: Started) -> None:
-            note(folder / "process.json", asdict(started))
-            group.add(started.pid)
-            if spec.network is not None and spec.network.ports:
-                open_low_ports(started.pid)
-
         with listen(folder) as listening, self._holding(folder) as hold:
-            parts = _Parts(program, spec, folder, group, listening, hold, place)
-            started = self._forked(parts) or self._begun(parts)
-        verify(started.pid, spec, group)
+            parts = _Parts(program, spec, folder, _named_group(spec, folder), listening, hold)
+            started = self._forked(parts)
+            if started is None:
+                parts = replace(parts, group=_named_group(spec, folder))  # that of a fork is being removed
+                started = self._begun(parts)
+        verify(started.pid, spec, parts.group)
 
     def _forked(self, parts: _Parts) -> Started | None:
         """Start a sandbox as a fork of a prepared parent. None if there is no parent for it."""
@@ -166,18 +175,24 @@ class SandboxStart:
         if parent is None:
             return None
         hold, folder, listening = parts.hold, parts.folder, parts.listening
+
+        def place(started: Started) -> None:
+            parts.make_group()  # from now on the parent removes it, even if we are killed
+            parts.place(started)
+
         try:
             return parent.fork(
                 Fork(
                     request=forking.request(folder, spec, parts.group),
                     listening=listening.fileno(),
-                    place=parts.place,
+                    place=place,
                     then=None if hold.ours is None else hold.then,
                     ready=lambda: speaks(folder, listening),
                 )
             )
         except ParentUnavailable as reason:
             self._parents.refused(parent, reason)
+            parts.group.remove()
             remove_tree(folder / "dev")
             return None
 
@@ -199,6 +214,7 @@ class SandboxStart:
                 keep=(parts.listening.fileno(), *([] if hold.fd is None else [hold.fd])),
                 open_files=spec.open_files,
                 folders=sorted(set(parts.group.folders.values())),
+                make=parts.make_group,
                 place=parts.place,
                 ready=lambda: hold.passed() and speaks(folder, parts.listening),
                 files=_files(spec.network is not None),
@@ -255,19 +271,6 @@ class SandboxStart:
             log.debug("The sandbox %s begins with a copy: %s.", folder.name, reason)
             self._snapshots.unlayer(folder)
 
-    def _group(self, spec: SandboxSpec, folder: Path) -> cgroups.Group:
-        """Make the sandbox's control group, and record it so that a sweep finds it.
-
-        Its name is new each time, because the clean-up of an earlier sandbox of this id may still be running.
-        """
-        name = f"agent-kernel-{spec.id}-{secrets.token_hex(4)}"
-        try:
-            group = cgroups.create(name, cgroups.CgroupLimits(spec.memory, spec.pids, spec.cpus))
-        except OSError as error:
-            raise SandboxStartFailed(f"The kernel refused a limit: {error.strerror or error}.") from error
-        note(folder / "group.json", group.folders)
-        return group
-
     def _mounts(self, folder: Path, group: cgroups.Group, memory: int) -> list[str]:
         return [
             *self._system(),
@@ -285,6 +288,16 @@ class SandboxStart:
             *system_mounts(keep_local=any(source.startswith(LOCAL) for source, _ in binds)),
             *(word for source, target in binds for word in ("--ro-bind", source, target)),
         ]
+
+
+def _named_group(spec: SandboxSpec, folder: Path) -> cgroups.Group:
+    """Choose the sandbox's control group, and record it so that a sweep finds it.
+
+    Its name is new each time, because the clean-up of an earlier sandbox of this id may still be running.
+    """
+    group = cgroups.named(f"agent-kernel-{spec.id}-{secrets.token_hex(4)}")
+    note(folder / "group.json", group.folders)
+    return group
 
 
 def _files(network: bool) -> dict[str, bytes]:
