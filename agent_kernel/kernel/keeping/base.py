@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from agent_kernel.kernel.preferences import Choices
     from agent_kernel.kernel.recording.recording import NotebookRecording
     from agent_kernel.kernel.settings import KernelSettings
+    from agent_kernel.kernel.transfer.documents import NotebookDocuments
     from agent_kernel.kernel.transfer.uploaded import Uploaded
     from agent_kernel.runtime.base import Runtime
 
@@ -28,6 +29,7 @@ class KeptNotebook(Protocol):
     choices: Choices
     uploaded: Uploaded
     skills: NotebookSkills
+    documents: NotebookDocuments
     ledger: Ledger
     container: NotebookContainer
     branches: Branches

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 MOST_RESPONSES = 200
 
-_LOOKING = "files download diff vars get history usage replay container rewind branch"
+_LOOKING = "docs files download diff vars get history usage replay container rewind branch"
 """Magics that change nothing, but look at what a session brings back."""
 
 
@@ -95,8 +95,10 @@ class NotebookKeeper:
             self._told = said
 
     def _should_begin(self) -> bool:
-        began = self._notebook.previous_id is not None or self._notebook.container.id is not None
-        return self.wanted and began and self._looked and not self.declined
+        notebook = self._notebook
+        began = notebook.previous_id is not None or notebook.container.id is not None
+        has_something = began or bool(notebook.documents.names)
+        return self.wanted and has_something and self._looked and not self.declined
 
     async def check(self) -> None:
         """Raise `InvalidRequest` if the session is not this kernel's any more; see `begin`."""
@@ -202,7 +204,7 @@ class NotebookKeeper:
         Raises `InvalidRequest` if it is running or another kernel resumes it at this moment, `NotFound`,
         and `SandboxError` if its container cannot be asked now. Nothing has changed then.
         """
-        from agent_kernel.kernel.keeping.resuming import container_of, conversation_of, read
+        from agent_kernel.kernel.keeping.resuming import container_of, conversation_of, documents_of, read
         from agent_kernel.kernel.keeping.words import resumed, taken_over
         from agent_kernel.kernel.render.bundles import note
 
@@ -219,6 +221,7 @@ class NotebookKeeper:
                 raise taken_over(kept) from error
             raise
         state, back = await container_of(runtime, kept, state, back)
+        state, back = await documents_of(runtime, state, back)
         self.session, self._rival, self._looked, self._written = held, None, True, None
         await self._go_on(state, response_id, back, held, outputs)
         outputs.emit(note(resumed(kept, back)))
@@ -242,6 +245,7 @@ class NotebookKeeper:
         notebook.move_to(Position(response_id, tuple(state.notes), uploaded))
         notebook.recording.written = list(state.cassettes)
         notebook.skills.chosen = {each.name: each for each in state.skills}
+        notebook.documents = state.documents
         notebook.choices.said = state.said
         notebook.approvals.said = state.approval or notebook.approvals.said
         notebook.ledger.records.extend(state.records)

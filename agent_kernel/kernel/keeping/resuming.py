@@ -9,6 +9,7 @@ from agent_kernel.errors import InvalidRequest, NotFound
 from agent_kernel.kernel.keeping.return_of import mark_gone, returned
 from agent_kernel.kernel.keeping.state import NotebookState, StateUnreadable, read_state
 from agent_kernel.kernel.keeping.words import CameBack
+from agent_kernel.kernel.transfer.documents import still_there
 
 if TYPE_CHECKING:
     from agent_kernel.runtime.base import Runtime
@@ -39,6 +40,17 @@ async def container_of(
         await mark_gone(runtime.containers, kept.container_id, state.points)
     back = replace(back, container=there.gone, ended=there.ended, shell=there.shell)
     return state, replace(back, variables=state.variables)
+
+
+async def documents_of(
+    runtime: Runtime, state: NotebookState, back: CameBack
+) -> tuple[NotebookState, CameBack]:
+    """Leave out the documents that were deleted meanwhile. Raises what the runtime raises."""
+    if not state.documents.names:
+        return state, back
+    documents, lost = await still_there(state.documents, runtime)
+    back = replace(back, documents=len(documents.names), lost_documents=tuple(lost))
+    return replace(state, documents=documents), back
 
 
 async def conversation_of(runtime: Runtime, kept: KeptSession, back: CameBack) -> tuple[str | None, CameBack]:

@@ -17,6 +17,7 @@ from agent_kernel.kernel.keeping.cells_as_json import CellReader, CellWriter
 from agent_kernel.kernel.ledger import TurnRecord
 from agent_kernel.kernel.offers.skills import ChosenSkill, read_chosen
 from agent_kernel.kernel.preferences import METADATA_KEY, Preferences, from_metadata
+from agent_kernel.kernel.transfer.documents import NotebookDocuments, read_documents
 from agent_kernel.kernel.transfer.host_files import HostFile
 from agent_kernel.policy.rules import Policy, read_policy
 from agent_kernel.runtime.kept import LARGEST_STATE
@@ -63,6 +64,7 @@ class NotebookState:
     received: Sequence[str] = ()
     cassettes: Sequence[str] = ()
     skills: Sequence[ChosenSkill] = ()
+    documents: NotebookDocuments = field(default_factory=NotebookDocuments)
     variables: Sequence[str] | None = None
 
 
@@ -96,6 +98,7 @@ def _written(notebook: KeptNotebook, variables: Sequence[str] | None, most: int)
         },
         "received": sorted(received)[:most],
         "skills": notebook.skills.to_json(),
+        "documents": notebook.documents.to_json(),
         "cassettes": notebook.recording.written[-MOST_CASSETTES:],
         "variables": None if variables is None else list(variables),
     }
@@ -134,6 +137,7 @@ def _read(found: Json) -> NotebookState:
         received=tuple(str(each) for each in found["received"]),
         cassettes=tuple(str(each) for each in found.get("cassettes", ())),
         skills=read_chosen(found.get("skills")),
+        documents=read_documents(found.get("documents")),
         variables=None if variables is None else tuple(str(each) for each in variables),
     )
 

@@ -39,6 +39,8 @@ class CameBack:
     variables: Sequence[str] | None = None
     cells: int = 0
     branches: int = 1
+    documents: int = 0
+    lost_documents: Sequence[str] = ()
 
 
 def short_path(path: str) -> str:
@@ -57,6 +59,8 @@ def resumed(session: KeptSession, back: CameBack) -> str:
         parts.append(f"Gone, because its sandbox had ended: {_ended(back)}.")
     if back.conversation:
         parts.append(f"Its conversation is gone: {back.conversation}. The model begins anew.")
+    if back.lost_documents:
+        parts.append(f"Documents that are not there any more: {_names(back.lost_documents)}.")
     if back.unreadable:
         parts.append(f"Its history, branches and settings are left out: {back.unreadable}.")
     if back.interrupted:
@@ -70,6 +74,7 @@ def _there(back: CameBack) -> str:
         *(["files", "packages"] if files else []),
         *(["shell state"] if files and back.shell else []),
         *([] if back.conversation else ["conversation"]),
+        *(["documents"] if back.documents else []),
         *([] if back.unreadable else [_history(back)]),
     ]
     if not found:
@@ -84,12 +89,16 @@ def _history(back: CameBack) -> str:
 
 
 def _ended(back: CameBack) -> str:
-    names = ", ".join(code(clip(each, LONGEST)) for each in (back.variables or ())[:MOST_NAMED])
+    names = _names(back.variables or ())
     python = f"variables of Python: {names}" if names else "variables of Python and R"
     if back.variables is not None and not names:
         return "background processes" if back.shell else "shell variables, background processes"
     shell = "" if back.shell else "shell variables and directory, "
     return f"{shell}background processes, {python}"
+
+
+def _names(given: Sequence[str]) -> str:
+    return ", ".join(code(clip(each, LONGEST)) for each in given[:MOST_NAMED])
 
 
 def named(session: KeptSession) -> str:

@@ -48,6 +48,7 @@ def notebook(cells: int = 3) -> Notebook:
     made.ledger.records[-1].compute = TurnCompute(1.5, 2.0, 3)
     known = {"a.csv": (HostFile(Path("/tmp/a.csv"), 7, (1, 2)), "digest")}
     made.uploaded.bring_back("cntr_a", known, ["page.csv"])
+    made.documents.store_id, made.documents.names = "vs_a", {"file-a": "a.pdf"}
     made.recording.written = ["here:/tmp/a.yaml"]
     return made
 
@@ -71,6 +72,7 @@ def test_state_comes_back_as_it_was() -> None:
     assert (state.number, state.notes, state.params) == (3, ("told",), {"memory_limit": "1g"})
     assert (state.uploads, state.received) == (made.uploaded.kept()[0], ("page.csv",))
     assert state.variables == ("df",)
+    assert state.documents == made.documents
     assert state.cassettes == ("here:/tmp/a.yaml",)
     (record,) = state.records
     assert (len(record.asked), record.response_ids, record.container_id) == (200, ["resp_1"], "cntr_a")
@@ -104,6 +106,7 @@ def damaged() -> list[tuple[Any, ...]]:
         ("tree", "here"), ("tree", "here", 1), ("tree", "others"), ("tree", "points"), ("tree", "notes"),
         ("tree", "points", 0), ("said",), ("approval",), ("records",), ("records", 0), ("uploads",),
         ("uploads", "a.csv"), ("at",), ("number",), ("notes",), ("params",), ("version",),
+        ("documents",), ("documents", "names"), ("documents", "store_id"),
     ]  # fmt: skip
     return [(*path, value) for path in paths for value in wrong]
 
