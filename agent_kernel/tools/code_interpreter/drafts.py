@@ -6,20 +6,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from openai.types.responses import (
-    ResponseCodeInterpreterCallCodeDeltaEvent,
-    ResponseCodeInterpreterCallCodeDoneEvent,
-    ResponseCodeInterpreterCallCompletedEvent,
-    ResponseCodeInterpreterCallInProgressEvent,
-    ResponseCodeInterpreterCallInterpretingEvent,
-)
-
-from agent_kernel.protocol import ids
-from agent_kernel.protocol.calls import CallDraft, CallStart, OutputDraft
 from agent_kernel.protocol.drafts import Events
 from agent_kernel.protocol.items import ItemStatus, ResponseOutputItem, item_of
-from agent_kernel.protocol.sse import own_event
 from agent_kernel.tools.code_interpreter.session import CellResult, LiveOutput
+from agent_kernel.tools.one_item_drafts import OneItemCallDraft, OneItemOutputDraft
 
 Json = Mapping[str, Any]
 
@@ -38,12 +28,10 @@ def outputs_of(result: CellResult) -> list[Json]:
     return [*({"type": "image", "url": url} for url in result.images), *logs]
 
 
-class CodeCallDraft(CallDraft):
+class CodeCallDraft(OneItemCallDraft):
     """The item while the model writes the code, which is the call's only part."""
 
-    def __init__(self, index: int, numbers: Iterator[int], start: CallStart) -> None:
-        super().__init__(index, numbers, start)
-        self.id = ids.item_id(CALL, PREFIX)
+    kind, prefix = CALL, PREFIX
 
     def item(self, status: ItemStatus) -> ResponseOutputItem:
         return item_of(
@@ -58,38 +46,11 @@ class CodeCallDraft(CallDraft):
             }
         )
 
-    def added(self, status: ItemStatus = "in_progress") -> Events:
-        """Return the event that adds the item, and the one that says that the call is in progress."""
-        events = super().added(status)
-        event = ResponseCodeInterpreterCallInProgressEvent(
-            type="response.code_interpreter_call.in_progress",
-            item_id=self.id,
-            output_index=self.index,
-            sequence_number=next(self.numbers),
-        )
-        return [*events, event]
-
     def part_delta(self, part: int, text: str) -> Events:
-        return [
-            ResponseCodeInterpreterCallCodeDeltaEvent(
-                type="response.code_interpreter_call_code.delta",
-                item_id=self.id,
-                output_index=self.index,
-                delta=text,
-                sequence_number=next(self.numbers),
-            )
-        ]
+        return [self.about(CODE_DELTA, delta=text)]
 
     def part_done(self, part: int, text: str) -> Events:
-        return [
-            ResponseCodeInterpreterCallCodeDoneEvent(
-                type="response.code_interpreter_call_code.done",
-                item_id=self.id,
-                output_index=self.index,
-                code=text,
-                sequence_number=next(self.numbers),
-            )
-        ]
+        return [self.about(CODE_DONE, code=text)]
 
 
 @dataclass(frozen=True)
@@ -99,15 +60,16 @@ class RichResult:
     result: CellResult
 
 
-class CodeOutputDraft(OutputDraft):
+class CodeOutputDraft(OneItemOutputDraft):
     """The item from when the code runs. It accepts one `CellResult` or `RichResult`, before it `LiveOutput`.
 
     No event of the API carries output. `LiveOutput` makes events of ours, for clients that ask for them.
     """
 
+    kind, running = CALL, "interpreting"
+
     def __init__(self, index: int, numbers: Iterator[int], call: Json) -> None:
-        super().__init__(index, numbers)
-        self._call = call
+        super().__init__(index, numbers, call)
         self._result: CellResult | None = None
         self._rich = False
         self._ran = False
@@ -116,23 +78,13 @@ class CodeOutputDraft(OutputDraft):
         result = self._result
         outputs = outputs_of(result) if result is not None else []
         final = "failed" if status == "completed" and not self._ran else status
-        fields = {**self._call, "outputs": outputs, "status": final}
+        fields = {**self.call, "outputs": outputs, "status": final}
         if result is not None and self._rich:
-            fields["agent_kernel"] = {**self._call.get("agent_kernel", {}), "outputs": list(result.outputs)}
+            fields["agent_kernel"] = {**self.call.get("agent_kernel", {}), "outputs": list(result.outputs)}
         return item_of(fields)
 
     def restore(self, item: Json, events: Sequence[Json]) -> None:
         """Do nothing: the result is asked for again."""
-
-    def begun(self) -> Events:
-        return [
-            ResponseCodeInterpreterCallInterpretingEvent(
-                type="response.code_interpreter_call.interpreting",
-                item_id=self._call["id"],
-                output_index=self.index,
-                sequence_number=next(self.numbers),
-            )
-        ]
 
     def write(self, piece: CellResult | RichResult | LiveOutput) -> Events:
         if isinstance(piece, LiveOutput):
@@ -143,25 +95,14 @@ class CodeOutputDraft(OutputDraft):
         return []
 
     def _live(self, output: Json) -> Events:
-        event = {"type": DISPLAYED, "output": output}
         if output["output_type"] == "stream":
-            event = {"type": PRINTED, "name": output["name"], "delta": output["text"]}
-        place = {"item_id": self._call["id"], "output_index": self.index}
-        return [own_event({**event, **place, "sequence_number": next(self.numbers)})]
+            return [self.about(PRINTED, name=output["name"], delta=output["text"])]
+        return [self.about(DISPLAYED, output=output)]
 
     def close_unfinished(self, why: str) -> Events:
         if self._result is None or self._result.status == "unfinished":
             self._result = (self._result or CellResult("unknown")).noted(why)
         return []
 
-    def done(self, item: ResponseOutputItem) -> Events:
-        """Return the event that finishes the item, after one that says that the call is completed."""
-        if not self._ran:
-            return super().done(item)
-        event = ResponseCodeInterpreterCallCompletedEvent(
-            type="response.code_interpreter_call.completed",
-            item_id=self._call["id"],
-            output_index=self.index,
-            sequence_number=next(self.numbers),
-        )
-        return [event, *super().done(item)]
+    def ended_as(self, item: ResponseOutputItem) -> str:
+        return "completed" if self._ran else ""

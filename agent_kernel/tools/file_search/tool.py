@@ -16,7 +16,6 @@ from agent_kernel.tools.document_search.search import DocumentSearch
 from agent_kernel.tools.file_search.drafts import (
     CALL,
     PREFIX,
-    NotSearched,
     SearchCallDraft,
     SearchOutputDraft,
 )
@@ -30,6 +29,7 @@ from agent_kernel.tools.file_search.spec import (
     shown,
 )
 from agent_kernel.tools.one_item import NO_END, OneItemTool
+from agent_kernel.tools.one_item_drafts import FailedCall
 from agent_kernel.tools.outside import from_outside
 
 Json = Mapping[str, Any]
@@ -102,19 +102,19 @@ class FileSearch(OneItemTool):
     def has_effects(self, entry: ToolEntry | None, call: Json, earlier: Sequence[Json]) -> bool:
         return False
 
-    def refuse(self, call: Json, why: str) -> Iterator[NotSearched]:
-        yield NotSearched(why)
+    def refuse(self, call: Json, why: str) -> Iterator[FailedCall]:
+        yield FailedCall(why)
 
     # -- running it
 
     async def run(self, call: Json, context: ToolContext) -> None:
         if context.documents is None:
-            await context.emit(NotSearched(NOT_HERE))
+            await context.emit(FailedCall(NOT_HERE))
             return
         try:
             found = await context.documents.search(query_of(context.spec, tuple(call["queries"])))
         except AgentKernelError as error:
-            await context.emit(NotSearched(f"The search failed: {error.message}"))
+            await context.emit(FailedCall(f"The search failed: {error.message}"))
             return
         await context.emit(found)
 

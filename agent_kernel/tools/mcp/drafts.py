@@ -6,11 +6,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from agent_kernel.protocol import ids
-from agent_kernel.protocol.calls import CallDraft, CallStart, OutputDraft
 from agent_kernel.protocol.drafts import Draft, Events
 from agent_kernel.protocol.items import ItemStatus, ResponseOutputItem, item_of
-from agent_kernel.protocol.sse import own_event
 from agent_kernel.tools.mcp.results import McpOutcome, McpProgress
+from agent_kernel.tools.one_item_drafts import OneItemCallDraft, OneItemOutputDraft, event_about
 
 Json = Mapping[str, Any]
 
@@ -22,20 +21,13 @@ PROGRESS = "agent_kernel.mcp_call.progress"
 """An event of ours, for clients that ask for it."""
 
 
-def _event(kind: str, item_id: str, index: int, numbers: Iterator[int], **fields: Any) -> Any:
-    place = {"item_id": item_id, "output_index": index, "sequence_number": next(numbers)}
-    return own_event({"type": kind, **place, **fields})
-
-
-class McpCallDraft(CallDraft):
+class McpCallDraft(OneItemCallDraft):
     """The item while the model writes the arguments, which are the call's only part.
 
     The call's `name` is the tool's own, its label `namespace` the server's.
     """
 
-    def __init__(self, index: int, numbers: Iterator[int], start: CallStart) -> None:
-        super().__init__(index, numbers, start)
-        self.id = ids.item_id(CALL, PREFIX)
+    kind, prefix = CALL, PREFIX
 
     def item(self, status: ItemStatus) -> ResponseOutputItem:
         container = self.start.container_id
@@ -54,54 +46,44 @@ class McpCallDraft(CallDraft):
             }
         )
 
-    def added(self, status: ItemStatus = "in_progress") -> Events:
-        """Return the event that adds the item, and the one that says that the call is in progress."""
-        return [*super().added(status), self._about("response.mcp_call.in_progress")]
-
     def part_delta(self, part: int, text: str) -> Events:
-        return [self._about("response.mcp_call_arguments.delta", delta=text)]
+        return [self.about("response.mcp_call_arguments.delta", delta=text)]
 
     def part_done(self, part: int, text: str) -> Events:
-        return [self._about(ARGUMENTS_DONE, arguments=text)]
-
-    def _about(self, kind: str, **fields: Any) -> Any:
-        return _event(kind, self.id, self.index, self.numbers, **fields)
+        return [self.about(ARGUMENTS_DONE, arguments=text)]
 
 
-class McpOutputDraft(OutputDraft):
+class McpOutputDraft(OneItemOutputDraft):
     """The item from when the call runs. It accepts one `McpOutcome`, and `McpProgress` before it."""
 
+    kind = CALL
+
     def __init__(self, index: int, numbers: Iterator[int], call: Json) -> None:
-        super().__init__(index, numbers)
-        self._call = call
+        super().__init__(index, numbers, call)
         self._outcome: McpOutcome | None = None
 
     def item(self, status: ItemStatus) -> ResponseOutputItem:
         outcome = self._outcome or McpOutcome()
         final = "failed" if outcome.error is not None and status == "completed" else status
-        fields = {**self._call, "output": outcome.output, "error": outcome.error, "status": final}
+        fields = {**self.call, "output": outcome.output, "error": outcome.error, "status": final}
         if outcome.content:
-            ours = self._call.get("agent_kernel", {})
+            ours = self.call.get("agent_kernel", {})
             fields["agent_kernel"] = {**ours, "content": [dict(each) for each in outcome.content]}
         return item_of(fields)
 
     def write(self, piece: McpOutcome | McpProgress) -> Events:
         if isinstance(piece, McpProgress):
             fields = {"progress": piece.progress, "total": piece.total, "message": piece.message}
-            return [_event(PROGRESS, self._call["id"], self.index, self.numbers, **fields)]
+            return [self.about(PROGRESS, **fields)]
         self._outcome = piece
         return []
 
     def close_unfinished(self, why: str) -> Events:
         return []
 
-    def done(self, item: ResponseOutputItem) -> Events:
-        """Return the event that finishes the item, after one that says how the call ended."""
+    def ended_as(self, item: ResponseOutputItem) -> str:
         status = getattr(item, "status", None)
-        if status not in ("completed", "failed"):
-            return super().done(item)
-        ended = _event(f"response.mcp_call.{status}", self._call["id"], self.index, self.numbers)
-        return [ended, *super().done(item)]
+        return str(status) if status in ("completed", "failed") else ""
 
 
 class ListDraft(Draft):
@@ -139,4 +121,4 @@ class ListDraft(Draft):
         return [ended, *super().done(item)]
 
     def _about(self, what: str) -> Any:
-        return _event(f"response.{LIST}.{what}", self.id, self.index, self.numbers)
+        return event_about(f"response.{LIST}.{what}", self.id, self.index, self.numbers)

@@ -13,11 +13,11 @@ from agent_kernel.protocol.items import to_json
 from agent_kernel.tools.base import ToolEntry
 from agent_kernel.tools.context import ToolContext
 from agent_kernel.tools.one_item import NO_END, OneItemTool
+from agent_kernel.tools.one_item_drafts import FailedCall
 from agent_kernel.tools.outside import from_outside
 from agent_kernel.tools.web_search.drafts import (
     CALL,
     PREFIX,
-    NotFetched,
     WebCallDraft,
     WebOutputDraft,
     WebResults,
@@ -106,8 +106,8 @@ class WebSearch(OneItemTool):
         url = self.arguments(call).get("url")
         return url is not None and not any(url in text for text in known_addresses(earlier))
 
-    def refuse(self, call: Json, why: str) -> Iterator[NotFetched]:
-        yield NotFetched(why)
+    def refuse(self, call: Json, why: str) -> Iterator[FailedCall]:
+        yield FailedCall(why)
 
     # -- running it
 
@@ -120,7 +120,7 @@ class WebSearch(OneItemTool):
         try:
             results = await results_of(call["action"], context, access)
         except WebFailure as error:
-            await context.emit(NotFetched(error.message))
+            await context.emit(FailedCall(error.message))
             return
         await context.emit(WebResults(results))
 
