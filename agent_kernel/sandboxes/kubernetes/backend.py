@@ -43,6 +43,8 @@ _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,99}")
 _READY_SECONDS = 60.0
 _END_SECONDS = 60.0
 _DYING_SECONDS = 5.0
+_GRACE = "1"
+"""The seconds that a pod has to end itself."""
 _SELECTOR = ",".join(f"{name}={value}" for name, value in manifests.MANAGED.items())
 
 
@@ -94,19 +96,24 @@ class KubernetesBackend:
             claim=claim,
         )
         ref = SandboxRef(spec.id, self.name, "running", {**spec.labels, MANAGED_LABEL: "1"})
-        made = False
+        made, started = True, False  # a request that is cut short may have made it
         try:
             try:
                 await self._cluster.ask("POST", "pods", body=manifest)
             except ApiRefusal as error:
+                made = False
                 raise _not_created(error) from error
-            made = True
             await self._started(spec.id)
+            started = True
             self._first[spec.id] = stream = await self._attach(spec.id)
             await self._listening(stream)
             await self._check_isolation(spec.id)
         except BaseException:
-            await to_the_end(self._undo(ref, made=made, named=spec.volume is not None))
+            if made:
+                undo = self._delete(ref, _GRACE if started else "0")
+            else:
+                undo = self._remove("persistentvolumeclaims", manifests.object_name(ref.id))
+            await to_the_end(undo)
             raise
         return ref
 
@@ -125,7 +132,7 @@ class KubernetesBackend:
         """Make what all sandboxes share, once: the policy and the map with boxd. Return the map's name."""
         async with self._preparing:
             if self._prepared is None:
-                await self._cluster.connect()
+                await self._cluster.check_version()
                 await self._ensure("networkpolicies", manifests.network_policy(), "spec")
                 program = launch.program()
                 name = f"{manifests.PREFIX}boxd-{hashlib.sha256(program).hexdigest()[:16]}"
@@ -279,19 +286,26 @@ class KubernetesBackend:
 
     async def delete(self, ref: SandboxRef) -> None:
         """See `Backend.delete`. A claim of its own goes with the pod."""
+        await self._delete(ref, _GRACE)
+
+    async def _delete(self, ref: SandboxRef, grace: str) -> None:
+        """Delete the pod, and its claim. With no `grace` the API forgets it before its node has ended it.
+
+        A node may take a minute to end what has not started, and nobody needs to wait for that.
+        """
         if (stream := self._first.pop(ref.id, None)) is not None:
             await stream.aclose()
         name = manifests.object_name(ref.id)
-        await self._remove("pods", name, wait=True)
+        await self._remove("pods", name, grace, wait=True)
         await self._remove("persistentvolumeclaims", name)
 
-    async def _remove(self, kind: str, name: str, *, wait: bool = False) -> None:
+    async def _remove(self, kind: str, name: str, grace: str = "0", *, wait: bool = False) -> None:
         """Delete an object, and `wait` until it is gone. Raises `SandboxError` if it stays.
 
         A claim is not waited for: the cluster removes it when the node has let go of its files.
         """
         try:
-            await self._cluster.ask("DELETE", kind, name, gracePeriodSeconds="1" if wait else "0")
+            await self._cluster.ask("DELETE", kind, name, gracePeriodSeconds=grace)
             if not wait:
                 return
             async with asyncio.timeout(_END_SECONDS):
@@ -310,12 +324,6 @@ class KubernetesBackend:
                 f"{_END_SECONDS:.0f} s.",
                 hint=f"Look why: kubectl describe {kind} {name}",
             ) from None
-
-    async def _undo(self, ref: SandboxRef, *, made: bool, named: bool) -> None:
-        if made:
-            await self.delete(ref)
-        elif not named:
-            await self._remove("persistentvolumeclaims", manifests.object_name(ref.id))
 
     async def volumes(self) -> builtins.list[Volume]:
         """See `Volumes.volumes`."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import re
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -20,6 +21,9 @@ if TYPE_CHECKING:
 
 SECONDS = 30.0
 """How long an answer may take."""
+
+OLDEST = (1, 19)
+"""The oldest version of an API server that knows all fields of our pods."""
 
 _ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
 _VERBS = {"GET": "get", "POST": "create", "DELETE": "delete", "PATCH": "patch"}
@@ -89,6 +93,25 @@ class Cluster:
     def _is_inside(self, kubeconfig: str) -> bool:
         outside = self._settings.context or self._settings.kubeconfig or os.path.exists(kubeconfig)
         return not outside and _ACCOUNT.is_dir()
+
+    async def check_version(self) -> None:
+        """Raise `EngineUnavailable` for a server that would drop the seccomp profile of a pod in silence.
+
+        See https://kubernetes.io/docs/reference/node/seccomp (its field came with 1.19).
+        """
+        await self.connect()
+        async with self._request("GET", "/version", None, {}) as response:
+            answer = await self._read(response)
+        if response.status >= 400:
+            refusal = ApiRefusal(response.status, str(answer.get("reason")), str(answer.get("message")))
+            raise _without_version(refusal) from refusal
+        version = str(answer.get("gitVersion"))
+        found = re.match(r"v(\d+)\.(\d+)", version)
+        if found is None or (int(found[1]), int(found[2])) < OLDEST:
+            raise EngineUnavailable(
+                f"The Kubernetes API is of version {version}; sandboxes need 1.{OLDEST[1]} or newer.",
+                hint="An older one ignores what confines a pod. Upgrade the cluster, or choose another.",
+            )
 
     def path(self, kind: str, name: str = "") -> str:
         """Return the path of a kind of object in our namespace, or of one object."""
@@ -231,6 +254,24 @@ class Cluster:
 
 def _home(path: str) -> str:
     return os.path.expanduser(path)
+
+
+def _without_version(refusal: ApiRefusal) -> Exception:
+    """Return the error for a server that does not tell its version."""
+    if refusal.status == 403:
+        return EngineUnavailable(
+            "This account may not get the version of the Kubernetes API.",
+            hint="The ClusterRole system:public-info-viewer grants it; bind the account to it.",
+        )
+    error = _translated(refusal, "GET", "version", "")
+    return (
+        error
+        if isinstance(error, EngineUnavailable)
+        else EngineUnavailable(
+            f"The Kubernetes API does not tell its version: {refusal.message} (HTTP {refusal.status}).",
+            hint="Check that the server in the kubeconfig is an API server.",
+        )
+    )
 
 
 def _translated(refusal: ApiRefusal, method: str, kind: str, namespace: str) -> Exception:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import subprocess
 from contextlib import closing
 from typing import Any
 
@@ -17,6 +18,7 @@ from agent_kernel.errors import (
 from agent_kernel.sandboxes.base import Backend, SandboxRef, SandboxSpec
 from agent_kernel.sandboxes.bubblewrap.cgroups import ROOT
 from agent_kernel.sandboxes.channel import Exited
+from agent_kernel.sandboxes.kubernetes.manifests import object_name
 from tests.conftest import Missing
 from tests.sandboxes.inside import Sandbox, new_id, started
 from tests.sandboxes.shared import SHARED
@@ -88,6 +90,10 @@ def _group(ref: SandboxRef) -> str:
     """Return the part of the control group's name that no other sandbox has."""
     if ref.backend == "bubblewrap":
         return ref.id
+    if ref.backend == "kubernetes":
+        what = ["pod", object_name(ref.id), "-o", "jsonpath={.status.containerStatuses[0].containerID}"]
+        said = subprocess.run(["kubectl", "get", *what], check=True, capture_output=True, text=True).stdout
+        return said.rpartition("/")[2]
     with closing(docker.from_env()) as engine:
         return str(engine.containers.get(f"agent-kernel-{ref.id}").id)
 
