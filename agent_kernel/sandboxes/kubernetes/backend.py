@@ -13,6 +13,7 @@ from typing import Any
 
 from agent_kernel.errors import (
     ConfigurationError,
+    EngineUnavailable,
     InvalidRequest,
     LimitReached,
     LimitUnavailable,
@@ -227,6 +228,16 @@ class KubernetesBackend:
 
     async def _explain(self, id: str) -> None:  # noqa: A002
         """Raise why a stream has ended: `SandboxGone` if the sandbox has, else `SandboxUnreachable`."""
+        try:
+            await self._look_for_end(id)
+        except EngineUnavailable as error:
+            raise SandboxUnreachable(
+                f"The connection to the sandbox {id} ended. {error.message}", hint=error.hint
+            ) from error
+        raise SandboxUnreachable(f"The connection to the sandbox {id} ended, but its pod is still running.")
+
+    async def _look_for_end(self, id: str) -> None:  # noqa: A002
+        """Raise `SandboxGone` if the sandbox has ended, or ends within a moment."""
         await self.get(id)
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(_DYING_SECONDS):  # the stream may end before the pod is known as dead
@@ -235,7 +246,6 @@ class KubernetesBackend:
                     if event["type"] == "DELETED" or pods.status(pod) == "dead":
                         raise pods.gone(id, None if event["type"] == "DELETED" else pod)
         await self.get(id)
-        raise SandboxUnreachable(f"The connection to the sandbox {id} ended, but its pod is still running.")
 
     async def _check_isolation(self, id: str) -> None:  # noqa: A002
         """Test once per process that the policy is enforced. Raises `IsolationUnavailable` if it is not."""

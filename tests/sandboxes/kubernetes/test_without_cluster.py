@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from agent_kernel.errors import EngineUnavailable
+from agent_kernel.errors import EngineUnavailable, SandboxUnreachable
 from agent_kernel.sandboxes.base import SandboxSpec
 from agent_kernel.sandboxes.kubernetes.backend import KubernetesBackend
 from agent_kernel.sandboxes.kubernetes.settings import KubernetesSettings
@@ -53,5 +53,7 @@ async def test_silent_server_is_named(tmp_path: Path) -> None:
         with pytest.raises(EngineUnavailable, match=f"{server} does not answer") as caught:
             await tried.create(SandboxSpec("a"))
         assert "secret-of-the-test" not in str(caught.value)
+        with pytest.raises(SandboxUnreachable, match=r"The connection .* ended\. .* does not answer"):
+            await tried._explain("a")  # a stream has ended, perhaps for the same reason: a host may come back
     finally:
         await tried.aclose()
