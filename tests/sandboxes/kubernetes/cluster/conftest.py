@@ -12,6 +12,9 @@ import pytest_asyncio
 from agent_kernel.sandboxes import catalogue
 from agent_kernel.sandboxes.base import Backend
 from agent_kernel.sandboxes.catalogue import BackendOptions
+from agent_kernel.sandboxes.kubernetes.cluster import Cluster
+from agent_kernel.sandboxes.kubernetes.settings import KubernetesSettings
+from tests.sandboxes.inside import new_id
 from tests.sandboxes.shared import SharedSandbox
 
 IMAGE = "agent-kernel.test/toolbox:1"
@@ -64,3 +67,18 @@ async def cluster_backend(tmp_path: Path) -> AsyncIterator[Backend]:
 @pytest.fixture
 def backend(cluster_backend: Backend) -> Backend:
     return cluster_backend
+
+
+@pytest.fixture
+async def namespace() -> AsyncIterator[str]:
+    """A namespace of the test's own."""
+    from kubernetes.aio import client
+
+    name = new_id()
+    admin = Cluster(KubernetesSettings())
+    await admin.connect()
+    core = client.CoreV1Api(admin._api)
+    await core.create_namespace(client.V1Namespace(metadata=client.V1ObjectMeta(name=name)))
+    yield name
+    await core.delete_namespace(name)
+    await admin.aclose()

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import re
-from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
@@ -29,21 +28,6 @@ from tests.sandboxes.inside import new_id
 from tests.sandboxes.kubernetes.cluster.conftest import IMAGE
 
 DOCS = Path(__file__).parents[4] / "docs" / "kubernetes.md"
-
-
-@pytest.fixture
-async def namespace() -> AsyncIterator[str]:
-    """A namespace of the test's own."""
-    from kubernetes.aio import client
-
-    name = new_id()
-    admin = Cluster(KubernetesSettings())
-    await admin.connect()
-    core = client.CoreV1Api(admin._api)
-    await core.create_namespace(client.V1Namespace(metadata=client.V1ObjectMeta(name=name)))
-    yield name
-    await core.delete_namespace(name)
-    await admin.aclose()
 
 
 async def refused(error: type[AgentKernelError], words: str, image: str = IMAGE, **settings: object) -> None:

@@ -18,9 +18,13 @@ __all__ = ["environment"]
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize("notebook", ["01_first_questions", "02_late_payers"])
 async def test_run_in_a_pod_equals_saved(
-    notebook: str, environment: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    notebook: str,
+    environment: dict[str, str],
+    namespace: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    chosen = options(tmp_path)
+    chosen = options(tmp_path, f"accept_open_network: true\nnamespace: {namespace}\n")
     monkeypatch.setenv("AGENT_KERNEL_SANDBOX", "kubernetes")
     monkeypatch.setenv("AGENT_KERNEL_IMAGE", IMAGE)
     monkeypatch.setenv("AGENT_KERNEL_BACKEND_SETTINGS", str(chosen.settings))
