@@ -32,6 +32,8 @@ BUILD = os.path.join(os.path.dirname(os.path.abspath(__file__)), "kubernetes-pro
 with open(BUILD, "rb") as script:  # programs that another version of it has built are not these
     PROGRAMS = os.path.join(CACHE, "kubernetes-" + hashlib.sha256(script.read()).hexdigest()[:16])
 PORT = 16443
+ENVIRONMENT = {**os.environ, "DISABLE_HTTP2": "1"}
+"""With HTTP/2 a kubelet may wait minutes on a connection to an API server that was killed."""
 TOKEN = "test-admin"  # of a cluster that nothing but this machine reaches
 
 
@@ -45,7 +47,7 @@ class Processes:
     def start(self, name, *argv, netns=None):
         log = open(os.path.join(self.folder, f"{name}.log"), "w")
         argv = ["nsenter", f"--net=/run/netns/{netns}", *argv] if netns else list(argv)
-        process = subprocess.Popen(argv, stdout=log, stderr=log, start_new_session=True)
+        process = subprocess.Popen(argv, stdout=log, stderr=log, start_new_session=True, env=ENVIRONMENT)
         self.started.append((name, process))
         return process
 
