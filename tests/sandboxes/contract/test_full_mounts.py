@@ -14,6 +14,7 @@ import errno, os
 seen = {line.split()[1]: line.split() for line in open("/proc/mounts")}
 for where, fields in sorted(seen.items()):
     if fields[2] != "tmpfs" or "ro" in fields[3].split(",") or not os.path.isdir(where): continue
+    if not os.access(where, os.W_OK): continue  # an ordinary user's /dev
     if os.statvfs(where).f_blocks > 1 << 40: continue  # gVisor's /dev, which has no size
     if where in UNBOUNDED: continue
     try:
