@@ -5,23 +5,21 @@ from __future__ import annotations
 import asyncio
 import json
 import os
-import signal
-import subprocess
 import tempfile
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import httpx
 
-from benchmarks.against.builds import HERE, Build
+from benchmarks.against.builds import Build
+from benchmarks.against.serving import serving, upstream
 
 Figures = dict[str, float]
 TURNS = 150
 COMMANDS = 50
-START_SECONDS = 60
+STEPS = {"AGENT_KERNEL_MAX_STEPS": str(COMMANDS + 1)}
 OURS = {"agent-kernel, docker": "docker", "agent-kernel, bubblewrap": "bubblewrap"}
 RATES = ("output",)
 """Columns of the sandbox benchmark in which more is better."""
@@ -60,14 +58,17 @@ def turns(build: Build) -> Figures:
 
     Both in wall time and in processor time of the server; the latter says something on a busy machine too.
     """
-    with tempfile.TemporaryDirectory() as folder, _upstream(build) as upstream:
+    with tempfile.TemporaryDirectory() as folder, upstream(build) as url_of_model:
         figures: Figures = {}
         for dialect, name in (("chat", "text turn"), ("responses", "text turn, Responses upstream")):
-            with _server(build, folder, "--upstream-url", upstream, "--model", f"{dialect}/m") as (url, pid):
+            with serving(build, folder, "--upstream-url", url_of_model, "--model", f"{dialect}/m") as (
+                url,
+                pid,
+            ):
                 figures |= asyncio.run(_text_turns(url, pid, name))
         script = Path(folder, "benchmark.yaml")
         script.write_text(SCRIPT)
-        with _server(build, folder, "--model", f"scripted/{script}") as (url, pid):
+        with serving(build, folder, "--model", f"scripted/{script}", settings=STEPS) as (url, pid):
             figures |= _command_turns(url, pid)
     return figures
 
@@ -123,52 +124,6 @@ async def _turn(client: httpx.AsyncClient, text: str, **request: Any) -> dict[st
 def _cpu_seconds(pid: int) -> float:
     fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
-
-
-@contextmanager
-def _upstream(build: Build) -> Iterator[str]:
-    """Run the model without latency, always this build's own; yield its URL."""
-    program = str(HERE / "benchmarks" / "turns" / "upstream.py")
-    with subprocess.Popen([build.python, program], stdout=subprocess.PIPE, text=True) as process:
-        assert process.stdout is not None
-        try:
-            yield process.stdout.readline().strip()
-        finally:
-            process.terminate()
-
-
-@contextmanager
-def _server(build: Build, folder: str, *arguments: str) -> Iterator[tuple[str, int]]:
-    """Run `agent-kernel serve` of a build on bubblewrap; yield its base URL and its process id."""
-    data = tempfile.mkdtemp(dir=folder)
-    shared = _toolbox(build)
-    Path(data, "toolbox").symlink_to(shared)
-    command = [build.python, "-m", "agent_kernel", "serve", "--port", "0", "--data-dir", data, *arguments]
-    settings = {"AGENT_KERNEL_SANDBOX": "bubblewrap", "AGENT_KERNEL_MAX_STEPS": str(COMMANDS + 1)}
-    environment = {**build.environment(), **settings}
-    process = subprocess.Popen(
-        command,
-        cwd=build.checkout,
-        env=environment,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-        text=True,
-    )
-    assert process.stdout is not None
-    try:
-        yield process.stdout.readline().split()[1].rstrip("/") + "/", process.pid
-    finally:
-        process.send_signal(signal.SIGTERM)
-        process.wait(START_SECONDS)
-        process.stdout.close()
-
-
-def _toolbox(build: Build) -> Path:
-    """Prepare the toolbox that this build wants; return the folder of all of them."""
-    from agent_kernel.config import RuntimeSettings
-
-    build.output("-m", "agent_kernel", "image", "build", "--sandbox", "bubblewrap", "--if-missing")
-    return RuntimeSettings().data_path() / "toolbox"
 
 
 MEASURES: dict[str, Callable[[Build], Figures]] = {

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from agent_kernel.sandboxes.base import WORKSPACE
 from benchmarks.sandboxes.contenders import CHANGE, Contender
+from benchmarks.sandboxes.memory import of_sandbox
 
 WARM_UP = 10
 
@@ -176,7 +177,7 @@ async def crowd(contenders: Sequence[Contender], commands: int) -> Figures:
 
     try:
         await asyncio.gather(*map(start, contenders))
-        memory = [_memory(await contender.process()) for contender in contenders]
+        memory = [of_sandbox(await contender.process()) for contender in contenders]
         in_turn = [await timed(each.run("/bin/true")) for _ in range(commands) for each in contenders]
         together = [each for found in await asyncio.gather(*map(several, contenders)) for each in found]
     finally:
@@ -191,33 +192,6 @@ async def crowd(contenders: Sequence[Contender], commands: int) -> Figures:
 def percentile(values: Sequence[float], rank: int) -> float:
     """The value that `rank` percent of them do not exceed."""
     return sorted(values)[max(0, -(-len(values) * rank // 100) - 1)]
-
-
-def _memory(root: int) -> int:
-    """Bytes (shared pages by share) of a sandbox: its process 1, all below, and what holds it on the host.
-
-    What holds several sandboxes counts by share too.
-    """
-    parent = int(_fields(root)[1])
-    holder = _proportional(parent) // len(_children(parent)) if parent > 1 else 0
-    return holder + sum(_proportional(pid) for pid in [root, *_descendants(root)])
-
-
-def _children(pid: int) -> list[int]:
-    return [int(word) for word in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
-
-
-def _fields(pid: int) -> list[str]:
-    return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-
-
-def _descendants(pid: int) -> list[int]:
-    return [each for child in _children(pid) for each in (child, *_descendants(child))]
-
-
-def _proportional(pid: int) -> int:
-    lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
-    return sum(int(line.split()[1]) * 1024 for line in lines if line.startswith("Pss:"))
 
 
 MEASURES: dict[str, type[Measure]] = {

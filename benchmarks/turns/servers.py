@@ -43,10 +43,10 @@ class Served:
 
 
 @asynccontextmanager
-async def upstream() -> AsyncIterator[str]:
-    """The model without latency, in a process of its own; gives its URL."""
+async def upstream(*milliseconds: str) -> AsyncIterator[str]:
+    """The model, without latency unless it is given some, in a process of its own; gives its URL."""
     process = await asyncio.create_subprocess_exec(
-        sys.executable, str(FOLDER / "upstream.py"), stdout=asyncio.subprocess.PIPE
+        *(sys.executable, str(FOLDER / "upstream.py"), *milliseconds), stdout=asyncio.subprocess.PIPE
     )
     assert process.stdout is not None
     try:

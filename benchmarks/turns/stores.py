@@ -1,6 +1,6 @@
 """What a turn costs in a large store, and late in a chain, against one in an empty store, in one run.
 
-    python -m benchmarks.turns.stores [--responses 200000] [--chain 2000]
+    python -m benchmarks.turns.stores [--responses 200000] [--chain 2000] [--json]
 
 Limits: a turn in the large store 1.1 times, opening it 3 times, the late turn 1.2 times, and p95 of turns
 while old responses expire 1.5 times. Turns are measured in pairs; the median of their ratios counts.
@@ -11,10 +11,11 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import json
 import statistics
 import tempfile
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import aclosing, asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -119,28 +120,37 @@ async def p95(made: LocalRuntime, until: asyncio.Future[Any] | None = None) -> t
     return sorted(times)[int(len(times) * 0.95)], len(times)
 
 
-async def measure(responses: int, chain: int) -> bool:
-    """Print each ratio and its limit; whether all are met."""
+async def measure(responses: int, chain: int) -> dict[str, float]:
+    """Return each ratio."""
     with tempfile.TemporaryDirectory() as folder:
         empty, large, long = (Path(folder, name) for name in ("empty", "large", "long"))
         await fill(large, responses, 20, OLD)
         last = await fill(long, chain - 1, chain, time.time())
         async with servers.upstream() as url:
             await opening(empty, url)  # imports
-            opened = await opening(large, url) / await opening(empty, url)
+            found = {"opening": await opening(large, url) / await opening(empty, url)}
             async with runtime(empty, url) as small, runtime(large, url) as big, runtime(long, url) as late:
-                met = _print(f"turn {chain:,} of a chain / turn 2", await paired(small, late, last), 1.2)
-                met &= _print(f"turn in a store with {responses:,} / empty", await paired(small, big), 1.1)
+                found["chain"] = await paired(small, late, last)
+                found["large"] = await paired(small, big)
                 quiet, _ = await p95(big)
                 expiry = asyncio.ensure_future(big._rows.expire_responses(time.time() - 3600))
-                busy, count = await p95(big, expiry)
-            met &= _print(f"p95 of {count} turns during expiry / without", busy / quiet, 1.5)
-            return _print("opening the large store / an empty one", opened, 3.0) and met
+                busy, found["turns during expiry"] = await p95(big, expiry)
+                found["expiry"] = busy / quiet
+    return found
 
 
-def _print(words: str, value: float, limit: float) -> bool:
-    print(f"{words}: {value:.2f} (limit {limit}: {'met' if value <= limit else 'NOT MET'})", flush=True)
-    return value <= limit
+def report(found: Mapping[str, float], responses: int, chain: int) -> bool:
+    """Print each ratio and its limit; whether all are met."""
+    told = {
+        "opening": ("opening the large store / an empty one", 3.0),
+        "chain": (f"turn {chain:,} of a chain / turn 2", 1.2),
+        "large": (f"turn in a store with {responses:,} / empty", 1.1),
+        "expiry": (f"p95 of {found['turns during expiry']:.0f} turns during expiry / without", 1.5),
+    }
+    for name, (words, limit) in told.items():
+        verdict = "met" if found[name] <= limit else "NOT MET"
+        print(f"{words}: {found[name]:.2f} (limit {limit}: {verdict})")
+    return all(found[name] <= limit for name, (_, limit) in told.items())
 
 
 def main() -> None:
@@ -148,8 +158,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--responses", type=int, default=200_000)
     parser.add_argument("--chain", type=int, default=2_000)
+    parser.add_argument("--json", action="store_true")
     arguments = parser.parse_args()
-    raise SystemExit(0 if asyncio.run(measure(arguments.responses, arguments.chain)) else 1)
+    found = asyncio.run(measure(arguments.responses, arguments.chain))
+    if arguments.json:
+        print(json.dumps(found))
+        return
+    raise SystemExit(0 if report(found, arguments.responses, arguments.chain) else 1)
 
 
 if __name__ == "__main__":

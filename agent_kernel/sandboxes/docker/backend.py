@@ -53,11 +53,12 @@ from agent_kernel.sandboxes.docker.refusals import (
     image_missing,
     mounts_elsewhere,
 )
-from agent_kernel.sandboxes.docker.start import ContainerStart
+from agent_kernel.sandboxes.docker.start import ContainerStart, Started
 from agent_kernel.sandboxes.docker.start_stream import FirstStreams
 from agent_kernel.sandboxes.near.group_usage import group_of, read_usage
 from agent_kernel.sandboxes.near.uninterrupted import to_the_end
 from agent_kernel.sandboxes.optional import ComputeUsage, Snapshot, Volume
+from agent_kernel.sandboxes.socket_stream import Hook
 
 log = logging.getLogger(__name__)
 
@@ -84,6 +85,8 @@ class DockerBackend:
         self._snapshots = docker_snapshots.SnapshotList()
         self._limits_disk = False
         self._removes_itself = True
+        self._info: Mapping[str, Any] | None = None
+        """What the engine said about itself, until a sandbox does not start."""
 
     async def probe(self) -> Probe:
         """Check whether the engine answers, has the runtime and holds the image."""
@@ -111,7 +114,15 @@ class DockerBackend:
         if not _ID.fullmatch(spec.id):
             raise InvalidRequest(f"{spec.id!r} is not a valid sandbox id.")
         spec.check()
-        info = await self._look()
+        try:
+            started = await self._start(spec, self._info or await self._look())
+        except SandboxError:
+            self._info = None  # it may be another engine by now
+            raise
+        self._first.keep(spec.id, started)
+        return SandboxRef(spec.id, self.name, "running", {**spec.labels, MANAGED_LABEL: "1"})
+
+    async def _start(self, spec: SandboxSpec, info: Mapping[str, Any]) -> Started:
         if spec.disk is not None and not self._limits_disk:
             raise disk_unlimited(info.get("Driver", "?"))
         if (await self._engine.address()).path is None:
@@ -127,14 +138,12 @@ class DockerBackend:
             podman=is_podman(info),
         )
         try:
-            started = await start.run(spec)
+            return await start.run(spec)
         except SandboxStartFailed as error:
             if spec.skills is None or spec.skills not in error.message:
                 raise
             log.warning("Skills will not be read-only: the engine does not see %s.", spec.skills)
-            started = await start.run(replace(spec, skills=None))  # this process may be in a container itself
-        self._first.keep(spec.id, started)
-        return SandboxRef(spec.id, self.name, "running", {**spec.labels, MANAGED_LABEL: "1"})
+            return await start.run(replace(spec, skills=None))  # this process may be in a container itself
 
     async def get(self, id: str) -> SandboxRef:  # noqa: A002 (the field's own word)
         """Find a sandbox by id. Raises `SandboxGone` if it does not exist, `EngineUnavailable`."""
@@ -165,17 +174,17 @@ class DockerBackend:
         try:
             end = await ContainerEnd.follow(address, api.api_version, name)
             why = partial(explain_end, self._engine, ref.id, end)
-            running = await self._engine.inspect(name)
-            if running is not None and running["Config"].get("Image") == self.image:
-                self._image_digest = str(running.get("Image") or "")
-            if running is not None and status_of(running["State"]) != "running":
-                running = None
-            if running is not None and address.path is not None:
-                self._groups[ref.id] = group_of(running["State"]["Pid"], running["Id"])
-            entered = await enter(address, running, end, why) if running is not None else None
-            if entered is not None or running is None:
-                await self._first.drop(ref.id)  # of one that does not run, the engine's own message is best
+            started = self._first.container(ref.id)
+            entered = await self._enter(ref.id, started, end, why) if started is not None else None
+            if entered is None:
+                running = await self._engine.inspect(name)
+                if running is not None and status_of(running["State"]) != "running":
+                    running = None
+                entered = await self._enter(ref.id, running, end, why) if running is not None else None
+                if running is None:
+                    await self._first.drop(ref.id)  # of one that does not run, the engine's message is best
             if entered is not None:
+                await self._first.drop(ref.id)
                 return entered
             stream = await self._first.take(ref.id) or await attach(api, address, name)
         except BaseException as error:
@@ -190,18 +199,32 @@ class DockerBackend:
         stream.follow(end)
         return stream
 
+    async def _enter(
+        self,
+        id: str,  # noqa: A002 (the field's own word)
+        container: Mapping[str, Any],
+        end: ContainerEnd,
+        why: Hook,
+    ) -> ByteStream | None:
+        """Reach boxd without the engine, by what the engine said of its container; see `enter`."""
+        address = await self._engine.address()
+        if container["Config"].get("Image") == self.image:
+            self._image_digest = str(container.get("Image") or "")
+        if address.path is not None:
+            self._groups[id] = group_of(container["State"]["Pid"], container["Id"])
+        return await enter(address, container, end, why)
+
     async def delete(self, ref: SandboxRef) -> None:
         """Kill and remove the container, and check that nothing is left; see `Backend.delete`."""
         await self._first.drop(ref.id)
         self._groups.pop(ref.id, None)
-        name, api = container_name(ref.id), await self._engine.api()
-        try:
-            await self.get(ref.id)
-        except SandboxGone:
+        api = await self._engine.api()
+        found = await self._engine.inspect(container_name(ref.id)) if _ID.fullmatch(ref.id) else None
+        labels = found["Config"]["Labels"] or {} if found is not None else {}
+        if found is None or MANAGED_LABEL not in labels:
             return
-        found = await self._engine.inspect(name)
-        await self._engine.ask(docker_removal.remove, api, name)
-        if found is not None and docker_snapshots.SNAPSHOT_LABEL in (found["Config"]["Labels"] or {}):
+        await self._engine.ask(docker_removal.remove, api, found)
+        if docker_snapshots.SNAPSHOT_LABEL in labels:
             await self._engine.ask(docker_snapshots.clear, api)
 
     async def usage(self, ref: SandboxRef) -> ComputeUsage | None:
@@ -283,4 +306,5 @@ class DockerBackend:
             check_runtime(info, self.runtime)
         self._limits_disk = limits_disk(info)
         self._removes_itself = not ends_what_it_should_remove(info)
+        self._info = info
         return info

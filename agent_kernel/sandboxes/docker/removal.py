@@ -45,17 +45,15 @@ def traces(api: APIClient, found: Mapping[str, Any]) -> Traces:
     )
 
 
-def remove(api: APIClient, name: str) -> None:
+def remove(api: APIClient, found: Mapping[str, Any]) -> None:
     """Kill and remove a container with everything that belongs to it. Named volumes stay.
 
-    Returns when all of it is gone. Raises `SandboxError` that names what is left.
+    `found` is its inspection. Returns when all of it is gone. Raises `SandboxError` that names what is left.
     """
-    found = docker_engine.inspect(api, name)
-    if found is None:
-        return
     expected = traces(api, found)
     docker_engine.remove(api, found["Id"])
     if left := remains(api, expected):
+        name = str(found["Name"]).lstrip("/")
         raise SandboxError(
             f"The engine says that it removed the container {name}, but these are left: {', '.join(left)}.",
             hint="Look into the engine's log, and remove them by hand.",

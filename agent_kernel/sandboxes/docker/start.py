@@ -6,6 +6,7 @@ import asyncio
 import logging
 import uuid
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from agent_kernel.errors import (
@@ -39,6 +40,14 @@ PYTHON = "python3"
 _START_SECONDS = 60.0  # from the start request to boxd's word that it listens
 
 
+@dataclass(frozen=True)
+class Started:
+    """A container that has started: the stream that boxd listens on, and what the engine says about it."""
+
+    stream: DockerStream
+    container: Mapping[str, Any]
+
+
 class ContainerStart:
     """Starts containers of one image under one runtime (None: the engine's default).
 
@@ -54,8 +63,8 @@ class ContainerStart:
         self._removes_itself = removes_itself
         self._podman = podman
 
-    async def run(self, spec: SandboxSpec) -> DockerStream:
-        """Make and start the container of a sandbox, and return the stream that boxd listens on.
+    async def run(self, spec: SandboxSpec) -> Started:
+        """Make and start the container of a sandbox, and return it with the stream that boxd listens on.
 
         Raises `ImageMissing`, `SandboxGone` (no such checkpoint), `LimitUnavailable`, `SandboxStartFailed`,
         `IsolationUnavailable`, `EngineUnavailable`. A failure or a cancellation removes the container first.
@@ -64,7 +73,7 @@ class ContainerStart:
         name = container_name(spec.id)
         attempt = uuid.uuid4().hex
         try:
-            asked = await to_the_end(asyncio.to_thread(self._make, api, spec, attempt))
+            asked = await to_the_end(self._engine.ask(self._make, api, spec, attempt))
             return await self._start(api, name, asked)
         except BaseException:
             await to_the_end(asyncio.to_thread(_remove_attempt, api, name, attempt))
@@ -107,7 +116,7 @@ class ContainerStart:
         asked: Mapping[str, Any] = arguments["host_config"]
         return asked
 
-    async def _start(self, api: APIClient, name: str, asked: Mapping[str, Any]) -> DockerStream:
+    async def _start(self, api: APIClient, name: str, asked: Mapping[str, Any]) -> Started:
         """Start the container, send its program, and return the stream that follows boxd's first line.
 
         While boxd starts, the container is compared with what was requested.
@@ -123,7 +132,7 @@ class ContainerStart:
             output.write_ahead(launch.program())
             await to_the_end(asyncio.to_thread(self._start_container, api, name))
             async with asyncio.timeout(_START_SECONDS):
-                await self._started_as_asked(api, name, asked, output)
+                found = await self._started_as_asked(api, name, asked, output)
         except BaseException as error:
             await output.aclose()
             if isinstance(error, TimeoutError):
@@ -131,11 +140,11 @@ class ContainerStart:
                     f"boxd did not answer within {_START_SECONDS:.0f} s of its start in {self.image}."
                 ) from error
             raise
-        return output
+        return Started(output, found)
 
     async def _started_as_asked(
         self, api: APIClient, name: str, asked: Mapping[str, Any], output: DockerStream
-    ) -> None:
+    ) -> Mapping[str, Any]:
         verifying = asyncio.ensure_future(self._engine.ask(verify, api, name, asked))
         try:
             await self._listening(output)
@@ -144,7 +153,7 @@ class ContainerStart:
             if isinstance(error := verifying.exception(), IsolationUnavailable):
                 raise error from None  # a better reason than that boxd did not start
             raise
-        await verifying
+        return await verifying
 
     def _start_container(self, api: APIClient, name: str) -> None:
         from docker.errors import APIError

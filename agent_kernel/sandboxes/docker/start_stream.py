@@ -7,6 +7,10 @@ greeted.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
+from agent_kernel.sandboxes.docker.start import Started
 from agent_kernel.sandboxes.docker.stream import DockerStream
 
 
@@ -14,29 +18,36 @@ class FirstStreams:
     """Keeps the streams of new sandboxes, each until it is taken or its sandbox is deleted."""
 
     def __init__(self) -> None:
-        self._kept: dict[str, DockerStream] = {}
+        self._kept: dict[str, Started] = {}
 
     def __contains__(self, sandbox: str) -> bool:
         """Return whether the sandbox's stream is here."""
         return sandbox in self._kept
 
-    def keep(self, sandbox: str, stream: DockerStream) -> None:
+    def keep(self, sandbox: str, started: Started) -> None:
         """Keep the stream into a sandbox that has just been made."""
-        self._kept[sandbox] = stream
+        self._kept[sandbox] = started
+
+    def container(self, sandbox: str) -> Mapping[str, Any] | None:
+        """Return what the engine said of a sandbox at its start; None if its stream is not here."""
+        started = self._kept.get(sandbox)
+        return None if started is None else started.container
 
     async def take(self, sandbox: str) -> DockerStream | None:
         """Return the stream, once. None if there is none, or if it has ended."""
-        stream = self._kept.pop(sandbox, None)
-        if stream is None or not stream.ended:
-            return stream
-        await stream.aclose()
+        started = self._kept.pop(sandbox, None)
+        if started is None:
+            return None
+        if not started.stream.ended:
+            return started.stream
+        await started.stream.aclose()
         return None
 
     async def drop(self, sandbox: str) -> None:
         """Close the stream into a sandbox, unless it was taken."""
-        stream = self._kept.pop(sandbox, None)
-        if stream is not None:
-            await stream.aclose()
+        started = self._kept.pop(sandbox, None)
+        if started is not None:
+            await started.stream.aclose()
 
     async def aclose(self) -> None:
         """Close all streams that were not taken. Idempotent."""

@@ -28,11 +28,11 @@ NOT_SENT = {"Runtime"}
 """Fields that the engine fills in itself if they are not sent."""
 
 
-def verify(api: APIClient, name: str, asked: Mapping[str, Any]) -> None:
-    """Inspect a container that was made with the HostConfig `asked`. Blocks for one round trip.
+def verify(api: APIClient, name: str, asked: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Inspect a container that was made with the HostConfig `asked`, and return what the engine says of it.
 
-    Raises `IsolationUnavailable` if it is weaker than, or otherwise different from, what was requested;
-    the caller removes it.
+    Blocks for one round trip. Raises `IsolationUnavailable` if it is weaker than what was requested, or
+    otherwise different; the caller removes it.
     """
     found = engine.inspect(api, name)
     if found is None:
@@ -44,6 +44,7 @@ def verify(api: APIClient, name: str, asked: Mapping[str, Any]) -> None:
             hint="Use an engine that honours these options, such as Docker Engine, or set "
             "AGENT_KERNEL_SANDBOX=bubblewrap.",
         )
+    return found
 
 
 def differences(asked: Mapping[str, Any], found: Mapping[str, Any]) -> list[str]:

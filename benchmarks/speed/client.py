@@ -1,0 +1,63 @@
+"""A client that costs next to nothing: it sends a request, and looks for words in what comes back."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import urlsplit
+
+END = b"\r\n0\r\n\r\n"
+"""How an answer in chunks ends."""
+
+
+@dataclass(frozen=True)
+class Answer:
+    """When the words were there and when the answer had ended, in milliseconds from the request."""
+
+    found: float
+    ended: float
+
+
+class Client:
+    """One connection to a server, which stays open between the requests."""
+
+    def __init__(self, url: str) -> None:
+        self._url = urlsplit(url.rstrip("/"))
+        self._streams: tuple[asyncio.StreamReader, asyncio.StreamWriter] | None = None
+
+    async def ask(self, path: str, body: Mapping[str, Any], words: bytes) -> Answer:
+        """Send a request and read its answer to the end. Raises `RuntimeError` if the words are not in it."""
+        if self._streams is None:
+            self._streams = await asyncio.open_connection(self._url.hostname, self._url.port)
+        reader, writer = self._streams
+        content = json.dumps(body).encode()
+        head = (
+            f"POST {self._url.path}/{path} HTTP/1.1\r\nHost: {self._url.netloc}\r\n"
+            f"Content-Type: application/json\r\nContent-Length: {len(content)}\r\n\r\n"
+        )
+        begun = time.perf_counter()
+        writer.write(head.encode() + content)
+        found, answer = None, bytearray()
+        while not answer.endswith(END):
+            looked = max(0, len(answer) - len(words))
+            piece = await reader.read(1 << 18)
+            answer += piece
+            if found is None and words in answer[looked:]:
+                found = time.perf_counter()
+            if not piece or not answer.startswith(b"HTTP/1.1 200"[: len(answer)]):
+                break
+        ended = time.perf_counter()
+        if found is None or not answer.endswith(END):
+            raise RuntimeError(f"{words.decode()!r} is not in the answer {bytes(answer[:300])!r}")
+        return Answer((found - begun) * 1000, (ended - begun) * 1000)
+
+    async def aclose(self) -> None:
+        """Close the connection."""
+        if self._streams is not None:
+            self._streams[1].close()
+            await self._streams[1].wait_closed()
+        self._streams = None
