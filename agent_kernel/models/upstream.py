@@ -8,7 +8,7 @@ import ssl
 from collections.abc import AsyncGenerator, Callable, Iterator, Mapping
 from contextlib import aclosing, asynccontextmanager
 from hashlib import sha256
-from typing import Any, Protocol, TypeVar, cast
+from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
 import anyio
@@ -24,13 +24,13 @@ from agent_kernel.errors import (
     UpstreamRefused,
     UpstreamUnavailable,
 )
-from agent_kernel.models.earlier import encoded
 from agent_kernel.models.masking import masking
 from agent_kernel.models.reading.incoming import Events, Incoming
 from agent_kernel.models.reading.overflow import Overflow, overflow_in
 from agent_kernel.models.reading.reported import Reported, is_hopeless, reported, reported_in
 from agent_kernel.models.reading.whole_body import events_of
 from agent_kernel.models.retry import RetryPolicy, retry_after
+from agent_kernel.models.sending.client import OpenAIClient, UpstreamClient
 from agent_kernel.models.windows import known_window
 
 log = logging.getLogger(__name__)
@@ -54,55 +54,6 @@ MOST_BYTES = 1 << 27
 DEFAULT_RETRY = RetryPolicy()
 
 T = TypeVar("T")
-
-
-class UpstreamClient(Protocol):
-    """The client of a provider's package, as far as an `Upstream` needs it."""
-
-    @property
-    def headers(self) -> Mapping[str, str]:
-        """Return the headers that each request has, with those that hold the key."""
-        ...
-
-    async def post(self, path: str, body: Mapping[str, Any]) -> httpx2.Response:
-        """Send a request, and return the answer unread. Raises errors of the `openai` package."""
-        ...
-
-    async def aclose(self) -> None:
-        """Close the connections. Idempotent."""
-        ...
-
-
-class OpenAIClient:
-    """The client of the `openai` package.
-
-    Its own retries are off: it does not know whether an answer has begun; see `Upstream.persistently`.
-    """
-
-    def __init__(self, url: str, key: str, timeout: httpx2.Timeout) -> None:
-        self.client = openai.AsyncOpenAI(base_url=url, api_key=key, max_retries=0, timeout=timeout)
-
-    @property
-    def headers(self) -> Mapping[str, str]:
-        """See `UpstreamClient`."""
-        return self.client.auth_headers
-
-    async def post(self, path: str, body: Mapping[str, Any]) -> httpx2.Response:
-        """See `UpstreamClient`."""
-        content = encoded(body)
-        answer = self.client.post(
-            path,
-            body=None if content else body,
-            content=content,
-            cast_to=httpx2.Response,
-            stream=True,
-            stream_cls=openai.AsyncStream[Any],
-        )
-        return cast(httpx2.Response, await answer)
-
-    async def aclose(self) -> None:
-        """See `UpstreamClient`."""
-        await self.client.close()
 
 
 class Upstream:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import statistics
+import sys
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, ExitStack, asynccontextmanager
 
@@ -79,7 +80,7 @@ async def _loaded(bench: Bench) -> AsyncIterator[Mapping[str, _Load]]:
                 data.mkdir()
                 served["ogx"] = await later.enter_async_context(servers.ogx(url, data))
             except servers.NotHere as why:
-                print(f"  ogx is not measured: {why}")
+                print(f"  ogx is not measured: {why}", file=sys.stderr)
             loads = {name: _Load(each) for name, each in served.items()}
             for each in loads.values():
                 later.push_async_callback(each.aclose)

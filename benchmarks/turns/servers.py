@@ -126,14 +126,17 @@ async def ogx(model_url: str, data: Path) -> AsyncIterator[Served]:
 
 async def _answers(url: str, process: asyncio.subprocess.Process) -> None:
     """Wait until it serves; it has no other way to say so."""
-    async with httpx.AsyncClient() as client, asyncio.timeout(START):
-        while process.returncode is None:
-            try:
-                (await client.get(f"{url}/models")).raise_for_status()
-            except httpx.HTTPError:
-                await asyncio.sleep(0.2)
-            else:
-                return
+    try:
+        async with httpx.AsyncClient() as client, asyncio.timeout(START):
+            while process.returncode is None:
+                try:
+                    (await client.get(f"{url}/models")).raise_for_status()
+                except httpx.HTTPError:
+                    await asyncio.sleep(0.2)
+                else:
+                    return
+    except TimeoutError:
+        raise NotHere(f"it did not answer within {START:.0f} s") from None
     raise NotHere(f"it ended at its start with status {process.returncode}")
 
 

@@ -11,7 +11,8 @@ import anthropic
 import httpx2
 import openai
 
-from agent_kernel.models.upstream import Upstream, UpstreamClient
+from agent_kernel.models.sending.client import UpstreamClient
+from agent_kernel.models.upstream import Upstream
 
 _REPEATABLE = {400: openai.BadRequestError, 422: openai.UnprocessableEntityError}
 """Statuses after which a caller may repeat the request without the refused part."""
