@@ -53,7 +53,7 @@ from agent_kernel.sandboxes.docker.refusals import (
     image_missing,
     mounts_elsewhere,
 )
-from agent_kernel.sandboxes.docker.start import ContainerStart, Started
+from agent_kernel.sandboxes.docker.start import ContainerStart, StartedContainer
 from agent_kernel.sandboxes.docker.start_stream import FirstStreams
 from agent_kernel.sandboxes.near.group_usage import group_of, read_usage
 from agent_kernel.sandboxes.near.uninterrupted import to_the_end
@@ -122,7 +122,7 @@ class DockerBackend:
         self._first.keep(spec.id, started)
         return SandboxRef(spec.id, self.name, "running", {**spec.labels, MANAGED_LABEL: "1"})
 
-    async def _start(self, spec: SandboxSpec, info: Mapping[str, Any]) -> Started:
+    async def _start(self, spec: SandboxSpec, info: Mapping[str, Any]) -> StartedContainer:
         if spec.disk is not None and not self._limits_disk:
             raise disk_unlimited(info.get("Driver", "?"))
         if (await self._engine.address()).path is None:

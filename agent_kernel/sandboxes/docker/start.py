@@ -41,7 +41,7 @@ _START_SECONDS = 60.0  # from the start request to boxd's word that it listens
 
 
 @dataclass(frozen=True)
-class Started:
+class StartedContainer:
     """A container that has started: the stream that boxd listens on, and what the engine says about it."""
 
     stream: DockerStream
@@ -63,7 +63,7 @@ class ContainerStart:
         self._removes_itself = removes_itself
         self._podman = podman
 
-    async def run(self, spec: SandboxSpec) -> Started:
+    async def run(self, spec: SandboxSpec) -> StartedContainer:
         """Make and start the container of a sandbox, and return it with the stream that boxd listens on.
 
         Raises `ImageMissing`, `SandboxGone` (no such checkpoint), `LimitUnavailable`, `SandboxStartFailed`,
@@ -116,7 +116,7 @@ class ContainerStart:
         asked: Mapping[str, Any] = arguments["host_config"]
         return asked
 
-    async def _start(self, api: APIClient, name: str, asked: Mapping[str, Any]) -> Started:
+    async def _start(self, api: APIClient, name: str, asked: Mapping[str, Any]) -> StartedContainer:
         """Start the container, send its program, and return the stream that follows boxd's first line.
 
         While boxd starts, the container is compared with what was requested.
@@ -140,7 +140,7 @@ class ContainerStart:
                     f"boxd did not answer within {_START_SECONDS:.0f} s of its start in {self.image}."
                 ) from error
             raise
-        return Started(output, found)
+        return StartedContainer(output, found)
 
     async def _started_as_asked(
         self, api: APIClient, name: str, asked: Mapping[str, Any], output: DockerStream

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from agent_kernel.sandboxes.docker.start import Started
+from agent_kernel.sandboxes.docker.start import StartedContainer
 from agent_kernel.sandboxes.docker.stream import DockerStream
 
 
@@ -18,13 +18,13 @@ class FirstStreams:
     """Keeps the streams of new sandboxes, each until it is taken or its sandbox is deleted."""
 
     def __init__(self) -> None:
-        self._kept: dict[str, Started] = {}
+        self._kept: dict[str, StartedContainer] = {}
 
     def __contains__(self, sandbox: str) -> bool:
         """Return whether the sandbox's stream is here."""
         return sandbox in self._kept
 
-    def keep(self, sandbox: str, started: Started) -> None:
+    def keep(self, sandbox: str, started: StartedContainer) -> None:
         """Keep the stream into a sandbox that has just been made."""
         self._kept[sandbox] = started
 
