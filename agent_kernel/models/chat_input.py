@@ -77,7 +77,10 @@ def _of_tool(messages: list[Message], item_type: str, item: Item, offered: Offer
 
 def _returned(messages: list[Message], item: Item, tool: Tool) -> Sequence[Part]:
     call_id = item["call_id"]
-    split = split_output(call_id, item.get("output")) if tool.by_client else None
+    if tool.by_client:
+        split = split_output(call_id, item.get("output"))
+    else:
+        split = split_output(call_id, [{"type": "input_text", "text": tool.result(item)}, *tool.parts(item)])
     text, others = split or (tool.result(item), ())
     messages.append(_tool(call_id, text))
     return others

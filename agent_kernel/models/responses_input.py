@@ -100,8 +100,11 @@ def _translate(
             yield from _encrypted(item, origin)
         case other if other in (CUSTOM_CALL, CUSTOM_OUTPUT) and not offered.as_functions(other):
             yield {name: value for name, value in item.items() if name != "id"}
-        case other if catalogue().of_item(other) is not None:
+        case other if (tool := catalogue().of_item(other)) is not None:
             yield _of_tool(item, offered)
+            if other == tool.output_type and offered.is_native(tool) and (note := tool.native_note(item)):
+                content = [{"type": "input_text", "text": note}]
+                yield {"type": "message", "role": "developer", "content": content}
         case _ if is_passed(item):
             yield _without_mark(item)
         case other:
@@ -127,7 +130,9 @@ def _of_tool(item: Item, offered: Offered) -> dict[str, Any]:
     assert tool is not None  # noqa: S101 (it is one or the other)
     if offered.is_native(tool):
         return dict(tool.native_output(item))
-    return {"type": "function_call_output", "call_id": call_id, "output": tool.result(item)}
+    text, others = tool.result(item), tool.parts(item)
+    output = [{"type": "input_text", "text": text}, *others] if others else text
+    return {"type": "function_call_output", "call_id": call_id, "output": output}
 
 
 def _message(item: Item) -> dict[str, Any]:

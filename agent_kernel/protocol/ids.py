@@ -39,6 +39,7 @@ _ITEMS = {
     "apply_patch_call": "apc_",
     "apply_patch_call_output": "apco_",
     "computer_call": "cu_",
+    "computer_call_output": "cuo_",
     "custom_tool_call": "ctc_",
     "custom_tool_call_output": "ctco_",
     "file_search_call": "fs_",

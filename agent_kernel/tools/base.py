@@ -366,6 +366,10 @@ class Tool(ABC):
     def result(self, output: Json) -> str:
         """Return an output item's content as text for a model."""
 
+    def parts(self, output: Json) -> Sequence[Json]:
+        """Return what an output has besides `result`, as parts of the Responses API such as `input_image`."""
+        return ()
+
     def sources(self, item: Json) -> Iterator[CitedFile | CitedPage]:
         """Yield what messages after this item may cite; most tools have nothing."""
         yield from ()
@@ -381,6 +385,10 @@ class Tool(ABC):
     def native_output(self, output: Json) -> Json:
         """Return an output item in its native form."""
         raise NotImplementedError
+
+    def native_note(self, output: Json) -> str | None:
+        """Return what the native form has no place for, as a sentence."""
+        return None
 
     @abstractmethod
     def transcript(self, item: Json) -> Iterator[str]:

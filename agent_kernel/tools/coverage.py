@@ -42,10 +42,7 @@ def _refused(note: str) -> Coverage:
 
 
 _SEARCH = "By the search service that the operator configures, otherwise refused. See guide/web-search.md."
-_NO_COMPUTER = "Offer a function of your own that acts on the screen."
 INSTEAD: Mapping[str, str] = {
-    "computer": _NO_COMPUTER,
-    "computer_use_preview": _NO_COMPUTER,
     "image_generation": "Let code_interpreter draw, or offer a function of your own.",
     "local_shell": "Use shell with the environment local.",
 }
@@ -56,8 +53,8 @@ _NO_PROGRAMS = "Use code_interpreter, which runs Python."
 TOOLS: Mapping[str, Coverage] = {
     "apply_patch": _served("Called by the client, or run in a container with agent_kernel.environment."),
     "code_interpreter": _served("Runs in the turn's container."),
-    "computer": _passed(_BY_CLIENT),
-    "computer_use_preview": _passed(_BY_CLIENT),
+    "computer": _served("Called by the client, or run in a container with agent_kernel.container."),
+    "computer_use_preview": _served("As computer. A call has one action."),
     "custom": _served("Called by the client. OpenAI's servers enforce a grammar; others get a function."),
     "file_search": _served("Searches vector stores of this server."),
     "function": _served("Called by the client."),
@@ -115,8 +112,8 @@ ITEMS: Mapping[str, Coverage] = {
     "code_interpreter_call": _served(),
     "compaction": _served("Read by the model that wrote it; another gets the conversation itself."),
     "compaction_trigger": _refused("Use context_management, or POST /v1/responses/compact."),
-    "computer_call": _passed(_OTHERS_RESULT),
-    "computer_call_output": _passed(_OTHERS_RESULT),
+    "computer_call": _served("Models without the tool read it as a function call."),
+    "computer_call_output": _served("Its screenshot goes to the model as an image."),
     "configuration_update": _refused("Set reasoning and text in the request."),
     "custom_tool_call": _served("A Chat Completions model reads it as a function call."),
     "custom_tool_call_output": _served("A Chat Completions model reads it as a function's output."),

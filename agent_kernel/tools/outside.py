@@ -74,13 +74,15 @@ def _source(item: Json) -> str | None:
     if kind == LIST:
         return "descriptions of tools" if item.get("tools") else None
     tool = catalogue().of_item(kind)
-    if tool is None or not tool.outside or is_rejected(item):
+    if tool is None or not tool.outside or is_rejected(item) or kind != tool.output_type:
         return None
     return tool.type if _has_results(item) else None
 
 
 def _has_results(item: Json) -> bool:
     """Return whether a call brought anything. Clients that are not shown its results send none back."""
-    if item.get("output") is not None or item.get("results") is not None or item.get("error") is not None:
+    if isinstance(output := item.get("output"), Mapping) and output.get("type") == "computer_screenshot":
+        return bool(output.get("image_url") or output.get("file_id"))
+    if output is not None or item.get("results") is not None or item.get("error") is not None:
         return True
     return item.get("status") == "completed"

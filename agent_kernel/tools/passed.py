@@ -64,20 +64,6 @@ class ImageGeneration(PassedTool):
         return super().read(spec, index)
 
 
-class Computer(PassedTool):
-    """Acts on a screen that the client has."""
-
-    type = "computer"
-    handed_over = "computer_call"
-
-
-class ComputerPreview(PassedTool):
-    """The older form of `computer`."""
-
-    type = "computer_use_preview"
-    handed_over = "computer_call"
-
-
 class LocalShell(PassedTool):
     """Runs commands at the client."""
 

@@ -11,7 +11,7 @@ from typing import Any
 
 from openai.types.responses import Response
 
-from agent_kernel.models.catalogue import Models
+from agent_kernel.models.catalogue import Models, NamedUpstream
 from agent_kernel.models.retry import RetryPolicy
 from agent_kernel.protocol.fold import fold
 from agent_kernel.protocol.items import to_json
@@ -146,11 +146,18 @@ async def at_once(_: float) -> None:
 async def runtime_on(
     url: str, backend: Backend, folder: Path, **fields: Any
 ) -> AsyncGenerator[LocalRuntime, None]:
-    """A runtime whose models are this upstream's; its containers are removed at the end."""
+    """A runtime whose models are this upstream's; its containers are removed at the end.
+
+    Models of `native/` get tools as OpenAI's do.
+    """
     runtime = LocalRuntime(
         RuntimeParts(
             models=Models(
-                upstream_url=url, upstream_key=None, default="chat/m", retry=RetryPolicy(sleep=at_once)
+                upstream_url=url,
+                upstream_key=None,
+                default="chat/m",
+                retry=RetryPolicy(sleep=at_once),
+                upstreams={"native": NamedUpstream("responses", url, shell="native")},
             ),
             backend=backend,
             store=sqlite_store(folder),

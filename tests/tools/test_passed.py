@@ -16,26 +16,9 @@ from tests.runtime.played import Turn, Upstream, items, runtime_on, turns_of
 pytestmark = pytest.mark.bubblewrap
 
 TOOLS: dict[str, dict[str, Any]] = {
-    "computer": {"type": "computer"},
-    "computer_use_preview": {
-        "type": "computer_use_preview",
-        "display_width": 800,
-        "display_height": 600,
-        "environment": "linux",
-    },
     "local_shell": {"type": "local_shell"},
     "image_generation": {"type": "image_generation", "quality": "low", "partial_images": 2},
 }
-CHECK = {"id": "cu_sc_1", "code": "malicious_instructions", "message": "Look at it."}
-COMPUTER_CALL = {
-    "type": "computer_call",
-    "id": "cu_1",
-    "call_id": "call_1",
-    "status": "completed",
-    "actions": [{"type": "click", "button": "left", "x": 3, "y": 4}],
-    "pending_safety_checks": [CHECK],
-}
-SCREENSHOT = {"type": "computer_screenshot", "image_url": "data:image/png;base64,aGk="}
 SHELL_CALL = {
     "type": "local_shell_call",
     "id": "lsh_1",
@@ -44,15 +27,6 @@ SHELL_CALL = {
     "action": {"type": "exec", "command": ["ls"], "env": {}},
 }
 CALLS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
-    "computer": (
-        COMPUTER_CALL,
-        {
-            "type": "computer_call_output",
-            "call_id": "call_1",
-            "output": SCREENSHOT,
-            "acknowledged_safety_checks": [CHECK],
-        },
-    ),
     "local_shell": (SHELL_CALL, {"type": "local_shell_call_output", "id": "call_1", "output": "a.txt"}),
 }
 PICTURE = {"type": "image_generation_call", "id": "ig_1", "status": "completed", "result": "aGk="}
@@ -120,10 +94,10 @@ async def test_call_without_an_answer_is_not_sent_back(upstream: Upstream, turn:
 
 
 async def test_call_that_was_not_offered_is_rejected_too(upstream: Upstream, turn: Turn) -> None:
-    upstream.responds(COMPUTER_CALL)
+    upstream.responds(SHELL_CALL)
     upstream.responds(MESSAGE)
     response = await turn("Go.", model="responses/m")
-    assert [item["type"] for item in items(response)] == ["computer_call", "mcp_call", "message"]
+    assert [item["type"] for item in items(response)] == ["local_shell_call", "mcp_call", "message"]
 
 
 async def test_picture_goes_back_in_the_next_turn(upstream: Upstream, turn: Turn) -> None:
@@ -137,10 +111,16 @@ async def test_picture_goes_back_in_the_next_turn(upstream: Upstream, turn: Turn
 
 
 async def test_function_with_the_name_of_a_tool_is_rejected(upstream: Upstream, turn: Turn) -> None:
-    called = {"type": "function_call", "id": "fc_1", "call_id": "c1", "name": "computer", "arguments": "{}"}
+    called = {
+        "type": "function_call",
+        "id": "fc_1",
+        "call_id": "c1",
+        "name": "local_shell",
+        "arguments": "{}",
+    }
     upstream.responds(called)
     upstream.responds(MESSAGE)
-    response = await turn("Go.", model="responses/m", tools=[TOOLS["computer"]])
+    response = await turn("Go.", model="responses/m", tools=[TOOLS["local_shell"]])
     assert [item["type"] for item in items(response)] == ["mcp_call", "message"]
 
 

@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 import anthropic
 import httpx2
 import openai
+from anthropic._base_client import make_request_options
 
 from agent_kernel.models.sending.client import UpstreamClient
 from agent_kernel.models.upstream import Upstream
@@ -56,11 +57,15 @@ class AnthropicClient:
         return {**self._client.auth_headers, **version}
 
     async def post(self, path: str, body: Mapping[str, Any]) -> httpx2.Response:
-        """See `UpstreamClient`."""
+        """See `UpstreamClient`. `betas` of the body become a header, as in the package."""
+        betas = body.get("betas") or ()
+        headers = {"anthropic-beta": ",".join(betas)} if betas else None
+        sent = {name: value for name, value in body.items() if name != "betas"}
         try:
             answer = self._client.post(
                 f"/v1{path}",
-                content=json.dumps(body).encode(),  # a `body` would be copied, and searched for files
+                options=make_request_options(extra_headers=headers),
+                content=json.dumps(sent).encode(),  # a `body` would be copied, and searched for files
                 cast_to=httpx2.Response,
                 stream=True,
                 stream_cls=anthropic.AsyncStream[Any],

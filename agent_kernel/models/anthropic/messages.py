@@ -13,6 +13,7 @@ from collections import deque
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+from agent_kernel.models.anthropic.computer import Form, use_of
 from agent_kernel.models.anthropic.parts import Block, blocks_of, text_block
 from agent_kernel.models.anthropic.thinking import block_of
 from agent_kernel.models.base import Item
@@ -28,6 +29,7 @@ from agent_kernel.models.conversation import (
 from agent_kernel.models.offered import Offered
 from agent_kernel.protocol.wellformed import well_formed
 from agent_kernel.tools.catalogue import catalogue
+from agent_kernel.tools.computer.tool import COMPUTER
 
 log = logging.getLogger(__name__)
 
@@ -44,25 +46,32 @@ _THINKING = ("thinking", "redacted_thinking")
 
 
 def translate(
-    items: Sequence[Item], *, instructions: str | None, offered: Offered, origin: str | None
+    items: Sequence[Item],
+    *,
+    instructions: str | None,
+    offered: Offered,
+    origin: str | None,
+    computer: Form = "function",
 ) -> tuple[str, list[Message]]:
     """Return the system prompt, empty if there is none, and the messages, oldest first.
 
     `instructions` and the system messages before anything else become the system prompt; later ones are
     marked in a message of the user. `origin` names the model that gets its thinking back; None: send none.
-    Items that no upstream understands (approvals, references) are left out.
+    Items that no upstream understands (approvals, references) are left out. `computer` is the form of that
+    tool's calls.
     """
     told = list(answered(items))
     first = next((n for n, item in enumerate(told) if not _is_system(item)), len(told))
     heads = [instructions, *(text_of(item.get("content")) for item in told[:first])]
-    conversation = _Conversation(told[first:], offered, origin)
+    conversation = _Conversation(told[first:], offered, origin, computer)
     return "\n\n".join(text for text in heads if text and text.strip()), conversation.messages()
 
 
 class _Conversation:
     """Builds the messages, one item after the other."""
 
-    def __init__(self, items: Sequence[Item], offered: Offered, origin: str | None) -> None:
+    def __init__(self, items: Sequence[Item], offered: Offered, origin: str | None, computer: Form) -> None:
+        self._computer = computer
         self._items = items
         self._offered = offered
         self._origin = origin
@@ -120,8 +129,10 @@ class _Conversation:
             own = str(item.get("name") or "") if tool.by_client else self._offered.call_name(tool, item)
             name, given = own, _object(tool.arguments_text(item))
         call_id = item.get("call_id")
-        use = {"type": "tool_use", "id": self._id(call_id), "name": function_name(name), "input": given}
-        self._say(use)
+        use: Block = {"name": function_name(name), "input": given}
+        if kind(item) == COMPUTER.call_type:
+            use = use_of(item, self._computer) or use
+        self._say({"type": "tool_use", "id": self._id(call_id), **use})
         self._calls.append(call_id)
 
     def _output(self, item: Item) -> None:
@@ -152,7 +163,7 @@ class _Conversation:
         if by_client:
             return list(blocks_of(output.get("output")))
         assert tool is not None  # noqa: S101 (see above)
-        return list(blocks_of(tool.result(output)))
+        return list(blocks_of([{"type": "input_text", "text": tool.result(output)}, *tool.parts(output)]))
 
     def _say(self, block: Block) -> None:
         if not self._messages or self._messages[-1]["role"] != "assistant":

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import anthropic
 
 from agent_kernel.errors import InvalidRequest
+from agent_kernel.models.anthropic.computer import BETA, NEXT, TOOL, Form, offered_computer, spec_of
 from agent_kernel.models.anthropic.details import Details
 from agent_kernel.models.anthropic.messages import Message, translate
 from agent_kernel.models.base import ModelRequest
@@ -38,17 +39,21 @@ class Accepted:
     """`thinking` and the effort."""
     thoughts: bool = True
     """Thinking of earlier steps, sent back."""
+    computer: Form = "toolset"
+    """The form of the tool `computer`."""
 
     def without(self, error: str) -> Accepted | None:
         """Return the features without the one that an error refuses, None if it refuses none of them."""
         error = error.lower()
         names = ("thinking", "effort", "output_config")
         if self.thoughts and ("signature" in error or "cannot be modified" in error):
-            return Accepted(self.reasoning, thoughts=False)
+            return replace(self, thoughts=False)
+        if self.computer != "function" and "computer" in error:
+            return replace(self, computer=NEXT[self.computer])
         if self.reasoning and any(each in error for each in names):
-            return Accepted(reasoning=False, thoughts=self.thoughts)
+            return replace(self, reasoning=False)
         if self.thoughts and "thinking" in error:
-            return Accepted(self.reasoning, thoughts=False)
+            return replace(self, thoughts=False)
         return None
 
 
@@ -61,9 +66,10 @@ def body_of(request: ModelRequest, details: Details, accepted: Accepted, origin:
         instructions=request.instructions,
         offered=offered,
         origin=origin if accepted.thoughts else None,
+        computer=accepted.computer,
     )
     choice = _choice(settings, offered)
-    tools = [_tool(each) for each in offered.functions()]
+    tools = _tools(offered, accepted.computer)
     if not tools and (called := _called(messages)):
         # The API demands the tools of earlier calls, also where none may be called any more.
         tools, choice = [_tool({"name": name}) for name in called], {"type": "none"}
@@ -78,6 +84,7 @@ def body_of(request: ModelRequest, details: Details, accepted: Accepted, origin:
         "service_tier": _TIERS.get(str(settings.get("service_tier"))),
         "metadata": {"user_id": user} if (user := settings.get("safety_identifier")) else None,
         "stream": True,
+        "betas": [BETA] if accepted.computer == "tool" and any(map(_is_beta, tools)) else None,
     }
     forced = bool(tools) and choice is not None and choice["type"] in ("any", "tool")
     body |= _reasoning(settings, details, longest, forced=forced) if accepted.reasoning else {}
@@ -85,6 +92,15 @@ def body_of(request: ModelRequest, details: Details, accepted: Accepted, origin:
         body["output_config"] = {**body.get("output_config", {}), "format": wanted}
     _mark(body, _lifetime(settings))
     return {name: value for name, value in body.items() if value is not None}
+
+
+def _tools(offered: Offered, form: Form) -> list[dict[str, Any]]:
+    """Return the tools, with the computer in the server's own form unless a function has its name."""
+    entry = offered_computer(offered)
+    name = None if entry is None or form == "function" else offered.name(entry.tool)
+    own = [spec_of(entry, form)] if entry is not None and name == entry.tool.type else []
+    functions = [each for each in offered.functions() if not own or each["name"] != name]
+    return [*own, *map(_tool, functions)]
 
 
 def check_settings(settings: Json) -> None:
@@ -173,6 +189,10 @@ def _choice(settings: Json, offered: Offered) -> dict[str, Any] | None:
         case {"type": "function", "name": name}:
             return {"type": "tool", "name": name, **options}
     return {"type": "auto", **options} if options else None
+
+
+def _is_beta(tool: Json) -> bool:
+    return tool.get("type") == TOOL
 
 
 def _tool(function: Json) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from agent_kernel.errors import ModelError
+from agent_kernel.models.anthropic.computer import SET_NAME, with_action
 from agent_kernel.models.conversation import CallIds
 from agent_kernel.models.offered import Offered
 from agent_kernel.models.reading.finished_calls import read_calls
@@ -33,6 +34,7 @@ from agent_kernel.protocol.deltas import (
 from agent_kernel.tools.arguments import is_object, is_whole
 from agent_kernel.tools.base import Tool
 from agent_kernel.tools.client import CLIENT_FUNCTION
+from agent_kernel.tools.computer.tool import COMPUTER
 from agent_kernel.tools.live import LiveCall
 
 Deltas = Iterator[ModelDelta]
@@ -69,11 +71,14 @@ class _Use(_Block):
     """Its arguments, if the server sent them at once."""
     silent: bool = False
     """Whether its id came before: it may be the same call, so nothing is shown before it is whole."""
+    action: str | None = None
+    """The name of an action of the computer's toolset."""
 
     @property
     def arguments(self) -> str:
         """The arguments so far, as JSON text."""
-        return "".join(self.written) or (json.dumps(self.whole) if self.whole else "")
+        text = "".join(self.written) or (json.dumps(self.whole) if self.whole else "")
+        return text if self.action is None else with_action(self.action, text)
 
 
 class MessagesReader:
@@ -180,7 +185,9 @@ class MessagesReader:
     def _call(self, index: int, content: Json) -> _Use:
         given_id, name = _text(content, "id"), _text(content, "name")
         silent = given_id in self._sent
+        own, name = name, COMPUTER.type if content.get("toolset_name") == SET_NAME else name
         use = _Use(index, "tool_use", call_id=self._call_ids.unused(given_id), name=name, given_id=given_id)
+        use.action = own if own != name else None
         use.tool, use.whole, use.silent = self._offered.called(name), content.get("input"), silent
         if use.tool is not None and not silent:
             use.live = use.tool.live_call(use.call_id)

@@ -12,6 +12,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 from anthropic.types import ModelInfo
+from anthropic.types.beta.message_create_params import MessageCreateParamsStreaming as BetaStreaming
 from anthropic.types.message_create_params import MessageCreateParamsStreaming
 from pydantic import TypeAdapter, ValidationError
 
@@ -19,6 +20,7 @@ from tests.models.anthropic.shapes import Event, error, signature, sse, stream
 
 KEY = "sk-ant-very-secret"
 REQUESTS: TypeAdapter[Any] = TypeAdapter(MessageCreateParamsStreaming)
+IN_BETA: TypeAdapter[Any] = TypeAdapter(BetaStreaming)
 
 Request = dict[str, Any]
 
@@ -133,7 +135,7 @@ class _Handler(BaseHTTPRequestHandler):
             return self._send(404, error("not_found_error", self.path))
         server.requests.append(request)
         server.headers.append({name.lower(): value for name, value in self.headers.items()})
-        if (fault := fault_in(request)) is not None:
+        if (fault := fault_in(request, beta=self.headers.get("anthropic-beta") is not None)) is not None:
             server.faults.append(fault)
             return self._send(400, error("invalid_request_error", fault))
         reply = Reply(server.answer(request)) if server.answer is not None else server.answers.popleft()
@@ -165,10 +167,10 @@ class _Handler(BaseHTTPRequestHandler):
         """Log nothing."""
 
 
-def fault_in(request: Request) -> str | None:
+def fault_in(request: Request, *, beta: bool = False) -> str | None:
     """Return what the API would refuse: by the SDK's types, and by the rules that they do not hold."""
     try:
-        read = _consumed(REQUESTS.validate_python(request))
+        read = _consumed((IN_BETA if beta else REQUESTS).validate_python(request))
     except ValidationError as wrong:
         return f"not a request: {wrong}"
     if read != request:

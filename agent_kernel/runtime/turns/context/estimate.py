@@ -95,6 +95,8 @@ def _images(item: Json) -> int:
     found = 0
     for name in ("content", "output"):
         parts = item.get(name)
-        if isinstance(parts, list):
+        if isinstance(parts, Mapping):  # a screenshot
+            found += bool(parts.get("image_url"))
+        elif isinstance(parts, list):
             found += sum(isinstance(part, Mapping) and part.get("type") in _MEDIA for part in parts)
     return found

@@ -27,7 +27,9 @@ _SUMMARY = 2_000
 _MESSAGES = (8_000, 2_000, 500)
 """Characters of each text in old messages, if tool output is at its shortest."""
 _LONGEST_PATH = 1000
-_FILES = ("input_image", "input_file", "input_audio", "computer_screenshot")
+SCREENSHOT = "computer_screenshot"
+_FILES = ("input_image", "input_file", "input_audio", SCREENSHOT)
+_LEFT_OUT = "[a file or image is left out here]"
 _FILES_FROM = 2_000
 """Images and files in tool output are left out from this level on."""
 
@@ -144,6 +146,8 @@ def _with(item: Json, name: str, limit: int | None) -> Json:
         return item
     if isinstance(value, str):
         return {**item, name: cut(value, limit)} if len(value) > limit else item
+    if isinstance(value, Mapping) and value.get("type") == SCREENSHOT and limit <= _FILES_FROM:
+        return {**item, name: {"type": SCREENSHOT, "agent_kernel": {"said": [_LEFT_OUT]}}}
     if not isinstance(value, list):
         return item
     return {**item, name: [_part(part, limit, is_output=name == "output") for part in value]}
@@ -155,7 +159,7 @@ def _part(part: Any, limit: int, *, is_output: bool) -> Any:
     if part.get("type") in _FILES:
         if not is_output or limit > _FILES_FROM:
             return part
-        return {"type": "input_text", "text": "[a file or image is left out here]"}
+        return {"type": "input_text", "text": _LEFT_OUT}
     log = _log_of(part)
     return {
         name: cut(value, limit, log) if isinstance(value, str) and name not in NOT_TEXT else value

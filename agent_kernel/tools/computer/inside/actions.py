@@ -36,7 +36,8 @@ def _click(desktop: Desktop, action: Mapping[str, Any]) -> None:
     desktop.keyboard.hold(with_keys)
     desktop.pointer.move(*place)
     windows.activate_under_pointer(desktop.connection)
-    times = {"double_click": 2, "triple_click": 3}.get(action["type"], 1)
+    more = action.get("agent_kernel") or {}
+    times = more.get("clicks", 2) if action["type"] == "double_click" else 1
     desktop.pointer.click(pointer.BUTTONS[action.get("button") or "left"], times)
     desktop.keyboard.release()
 
@@ -66,7 +67,16 @@ def _scroll(desktop: Desktop, action: Mapping[str, Any]) -> None:
 
 
 def _keypress(desktop: Desktop, action: Mapping[str, Any]) -> None:
-    desktop.keyboard.press(_chord(action["keys"]))
+    chord = _chord(action["keys"])
+    seconds = (action.get("agent_kernel") or {}).get("seconds")
+    if not seconds:
+        desktop.keyboard.press(chord)
+        return
+    desktop.keyboard.hold(chord)
+    until = time.monotonic() + seconds
+    while not desktop.connection.woken and time.monotonic() < until:
+        desktop.screen.changed(until)
+    desktop.keyboard.release()
 
 
 def _type(desktop: Desktop, action: Mapping[str, Any]) -> None:
@@ -85,7 +95,6 @@ def _nothing(desktop: Desktop, action: Mapping[str, Any]) -> None:
 _PERFORM = {
     "click": _click,
     "double_click": _click,
-    "triple_click": _click,
     "drag": _drag,
     "keypress": _keypress,
     "move": _move,

@@ -149,7 +149,7 @@ def test_branches_of_a_chain_do_not_see_each_other() -> None:
         {"type": "mcp_list_tools", "id": "mcpl_1", "server_label": "s", "tools": []},
         {"type": "additional_tools", "id": "at_1", "tools": []},
         {"type": "compaction", "id": "cmp_1", "encrypted_content": "x"},
-        {"type": "computer_call", "call_id": "call_x", "id": "cu_1"},
+        {"type": "local_shell_call", "call_id": "call_x", "id": "lsh_1"},
         {"type": "something_new", "id": "x_1"},
         {"type": "message", "role": "user", "content": [{"type": "input_file", "file_id": "file-1"}]},
         {"type": "function_call_output", "call_id": "call_nobody", "output": ""},
