@@ -54,6 +54,7 @@ class NotebookApprovals:
         self.allowed: list[str] = []
         """Patterns of the kinds that the user has allowed."""
         self._commands: set[tuple[str, ...]] = set()
+        self._screen: Mapping[str, Any] = {}
 
     def policy(self, of_notebook: Policy | None = None) -> Policy:
         """Return the policy in force: from `%approve`, else the notebook's metadata, else the settings."""
@@ -91,6 +92,7 @@ class NotebookApprovals:
                     if event.type == "response.created":
                         _check_understood(request, event.response)
                     last = event.response if event.type == "response.completed" else last
+                    self._see(event)
                     if not told.hides(event):
                         yield event
             asked = _requests(last)
@@ -99,13 +101,31 @@ class NotebookApprovals:
             if unattended == MOST_UNATTENDED:
                 outputs.emit(notice(TOO_OFTEN))
                 return
-            answers = [await self._answer(each, outputs) for each in asked]
+            answers = []
+            for each in asked:
+                self._show_target(each, outputs)
+                answers.append(await self._answer(each, outputs))
             told.add(asked, answers)
             if self.asker is None and not all(answer["approve"] for answer in answers):
                 unattended += 1
                 if unattended == 1:
                     outputs.emit(notice(NO_ONE_HINT))
             following = {**request, "previous_response_id": last.id, "input": answers}
+
+    def _see(self, event: Any) -> None:
+        """Remember the newest screenshot."""
+        if event.type == "response.output_item.done" and event.item.type == "computer_call_output":
+            self._screen = as_json(event.item)
+
+    def _show_target(self, item: Mapping[str, Any], outputs: CellOutputs) -> None:
+        """Show where on the screen a call would act that is asked about."""
+        if item.get("name") != "computer":
+            return
+        from agent_kernel.kernel.render.approval import arguments_of
+        from agent_kernel.kernel.render.desktop.call import asked_about
+
+        if (bundle := asked_about(self._screen, arguments_of(item))) is not None:
+            outputs.emit(bundle)
 
     def watched(
         self, events: AsyncGenerator[SessionEvent, None], runtime: object

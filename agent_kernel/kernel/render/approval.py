@@ -46,7 +46,8 @@ def approval_request(item: Mapping[str, Any], _limit: int = 0) -> ShownItem:
         return _quiet(_of_server(asked))
     if item.get("server_label") not in (None, "agent_kernel"):
         return _quiet(_of_call(item))
-    return _quiet(f"**May this run?** {one_line(reason)}".rstrip())
+    word = "Should the computer do this?" if item.get("name") == "computer" else "May this run?"
+    return _quiet(f"**{word}** {one_line(reason)}".rstrip())
 
 
 def approval_response(item: Mapping[str, Any], _limit: int = 0) -> ShownItem:

@@ -16,6 +16,7 @@ from agent_kernel.kernel.render.bundles import METADATA_KEY, Bundle
 from agent_kernel.kernel.render.code import outputs
 from agent_kernel.kernel.render.code.call import code_call, displays
 from agent_kernel.kernel.render.code.outputs import CODE
+from agent_kernel.kernel.render.desktop import call as computer
 from agent_kernel.kernel.render.generic import generic, upstreams
 from agent_kernel.kernel.render.mcp.call import mcp_call, mcp_list_tools
 from agent_kernel.kernel.render.message import message
@@ -35,6 +36,8 @@ RENDERERS: dict[str, Render] = {
     "shell_call_output": shell_output,
     CODE: code_call,
     "apply_patch_call": patch_call,
+    computer.CALL_TYPE: computer.computer_call,
+    computer.OUTPUT: computer.computer_output,
     "apply_patch_call_output": patch_output,
     "mcp_approval_request": approval_request,
     "mcp_approval_response": approval_response,
@@ -70,7 +73,7 @@ def render_item(item: Item, render: Render | None = None, seconds: Seconds = ())
     if seconds:
         about["seconds"] = [None if each is None else round(each, 1) for each in seconds]
     bundle = shown.bundle(**about)
-    bundle.data[ITEM_MIME] = public(outputs.stored(item), limit)
+    bundle.data[ITEM_MIME] = public(_stored(item), limit)
     return bundle
 
 
@@ -82,11 +85,18 @@ def render_all(item: Item, render: Render | None = None, seconds: Seconds = ()) 
         for shown in displays(item, limit_of(item)):
             shown.metadata.setdefault(METADATA_KEY, {}).update(particulars(item))
             yield shown
+    elif (seen := computer.screen_after(item)) is not None:
+        seen.metadata.setdefault(METADATA_KEY, {}).update(particulars(item))
+        yield seen
 
 
 def limit_of(item: Item) -> int:
     """Return how many characters of each long text of the item the notebook stores."""
-    return MAX_STORED // max(1, _long_texts(outputs.stored(item)))
+    return MAX_STORED // max(1, _long_texts(_stored(item)))
+
+
+def _stored(item: Item) -> Item:
+    return computer.stored(outputs.stored(item))
 
 
 def _long_texts(value: Any) -> int:

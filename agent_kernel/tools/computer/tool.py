@@ -6,8 +6,6 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from openai import BaseModel
-
 from agent_kernel.errors import InvalidRequest
 from agent_kernel.protocol.calls import CallDelta, CallDone, CallItem, CallStart
 from agent_kernel.sandboxes.channel import Channel
@@ -126,7 +124,7 @@ class Computer(Tool):
         return self._call(call_id, given, arguments, {})
 
     def read_native_item(self, call_id: str, item: Any) -> CallDone:
-        given: Json = item.to_dict(warnings=False) if isinstance(item, BaseModel) else {}
+        given: Json = item.to_dict(mode="json", warnings=False)
         one = given.get("actions") is None and isinstance(given.get("action"), Mapping)
         checks = [each for each in given.get(CHECKS) or () if isinstance(each, Mapping)]
         labels = {CHECKS: checks, **({ONE: True} if one else {})}

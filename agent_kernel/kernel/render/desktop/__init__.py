@@ -1,0 +1,1 @@
+"""Items of the tool `computer` in notebooks."""
