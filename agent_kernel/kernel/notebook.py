@@ -74,6 +74,7 @@ class Notebook:
         attach: Attach,
         origin: NotebookOrigin | None = None,
     ) -> None:
+        from agent_kernel.kernel.offers.screen import NotebookScreen
         from agent_kernel.kernel.offers.servers import NotebookServers
         from agent_kernel.kernel.offers.skills import NotebookSkills
 
@@ -83,6 +84,7 @@ class Notebook:
         self.uploaded = Uploaded()
         self.documents = NotebookDocuments()
         self.servers = NotebookServers()
+        self.screen = NotebookScreen()
         self.skills = NotebookSkills(self.runtime)
         self.ledger = Ledger()
         self.container = NotebookContainer(self.runtime, self.tell_model, log, self.skills.equip)
@@ -205,11 +207,14 @@ class Notebook:
         attached = await for_model(attached, await self.runtime(), self.model, outputs, sees=sees)
         await self._respond(attached, outputs, self.model, prompt)
 
-    async def shell(self, command: str, outputs: CellOutputs) -> None:
-        """Run a `!` command as a turn of the same conversation, so that the model sees it."""
+    async def shell(self, command: str, outputs: CellOutputs, model: str = SHELL_MODEL) -> None:
+        """Run a `!` command as a turn of the same conversation, so that the model sees it.
+
+        `model` is that of the command; `SCREEN_MODEL` shows the container's screen.
+        """
         from agent_kernel.kernel.transfer.prompt import Prompt
 
-        await self._respond(Prompt(command), outputs, SHELL_MODEL)
+        await self._respond(Prompt(command), outputs, model)
 
     async def python(self, code: str, outputs: CellOutputs, language: str = "python") -> None:
         """Run code in the session of its language, `python` or `r`, as a turn of the same conversation.
@@ -323,7 +328,8 @@ class Notebook:
         return request | {name: value for name, value in optional.items() if value}
 
     def _tools(self, container_id: str, model: str | None, language: str) -> list[dict[str, Any]]:
-        tools, asks = tools_of(container_id, self.settings, model, language), model not in USER_MODELS
+        asks = model not in USER_MODELS
+        tools = tools_of(container_id, self.settings, model, language, self.screen)
         return [*tools, *self.documents.tools(asks=asks), *(self.servers.tools() if asks else ())]
 
     def _extensions(self) -> dict[str, Any]:

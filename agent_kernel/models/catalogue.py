@@ -11,7 +11,7 @@ from typing import Literal
 from agent_kernel.errors import ConfigurationError, InvalidRequest
 from agent_kernel.models.base import Model
 from agent_kernel.models.chat import ChatModel
-from agent_kernel.models.direct import DirectModel
+from agent_kernel.models.direct import DirectModel, ScreenModel
 from agent_kernel.models.responses import ResponsesModel
 from agent_kernel.models.retry import RetryPolicy
 from agent_kernel.models.script import PACKAGED, load, load_packaged, packaged_names
@@ -23,6 +23,7 @@ ANTHROPIC_URL = "https://api.anthropic.com/v1"
 ANTHROPIC_SETTINGS = "AGENT_KERNEL_ANTHROPIC_URL", "AGENT_KERNEL_ANTHROPIC_KEY or ANTHROPIC_API_KEY"
 OLLAMA_URL = "http://127.0.0.1:11434/v1"
 DIRECT, PYTHON = "agent_kernel/shell", "agent_kernel/python"
+SCREEN = "agent_kernel/screen"
 AGENT_DIRECT, AGENT_PYTHON = "agent_kernel/agent_shell", "agent_kernel/agent_python"
 
 _FORMS = (
@@ -80,6 +81,7 @@ _OWN: Mapping[str, Callable[[], Model]] = {
     PYTHON: lambda: DirectModel(CODE_INTERPRETER, "code"),
     AGENT_DIRECT: lambda: DirectModel(by_person=False),
     AGENT_PYTHON: lambda: DirectModel(CODE_INTERPRETER, "code", by_person=False),
+    SCREEN: ScreenModel,
 }
 
 
@@ -99,6 +101,7 @@ class Models:
     | `agent_kernel/shell` | no model: the message is run as a command |
     | `agent_kernel/python` | no model: the message is run in the Python session |
     | `agent_kernel/agent_shell`, `agent_kernel/agent_python` | the same, judged as a model's call |
+    | `agent_kernel/screen` | no model: a screenshot of the container's desktop is taken |
     | `<name>/<model>` | the upstream of that name in `upstreams`, which may be one of the first five too |
     | a name without a prefix | as with `openai/`, if there is a key or a URL |
 

@@ -1,7 +1,7 @@
 """The models that run what the user's message says.
 
 `agent_kernel/shell` and `agent_kernel/python` run what a person wrote, `agent_kernel/agent_shell` and
-`agent_kernel/agent_python` what another program's agent did.
+`agent_kernel/agent_python` what another program's agent did. `agent_kernel/screen` looks at the desktop.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from agent_kernel.protocol import ids
 from agent_kernel.protocol.calls import CallDone
 from agent_kernel.protocol.deltas import ModelDelta
 from agent_kernel.tools.base import Tool
+from agent_kernel.tools.computer.tool import COMPUTER
 from agent_kernel.tools.shell.tool import SHELL
 
 
@@ -52,3 +53,13 @@ class DirectModel:
 
     async def aclose(self) -> None:
         """Do nothing: there is no connection."""
+
+
+class ScreenModel(DirectModel):
+    """The model behind `%screen`: it takes a screenshot of the container's desktop, whatever the message."""
+
+    def __init__(self) -> None:
+        super().__init__(COMPUTER)
+
+    def _call(self, command: str) -> CallDone:
+        return self._tool.read_arguments(ids.call_id(), dumps({"actions": [{"type": "screenshot"}]}))

@@ -238,7 +238,7 @@ class Tool(ABC):
         """
         return True
 
-    def asks(self, entry: ToolEntry, call: Json) -> str | None:
+    def asks(self, entry: ToolEntry, call: Json, earlier: Sequence[Json]) -> str | None:
         """Return why the request itself wants a call approved, as a sentence; None if it does not."""
         return None
 

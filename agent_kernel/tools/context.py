@@ -92,5 +92,9 @@ class ToolContext:
     """Return why the turn may not read what is at an address, as a sentence; None if it may."""
     documents: DocumentSearch | None = None
     """The tenant's vector stores; None: this server has none."""
+    earlier: Sequence[Mapping[str, Any]] = ()
+    """The conversation before the call."""
+    approved: bool = False
+    """Whether a person has approved the call."""
     note: str | None = None
     """A line for the end of the output, which tells the model that the user changed the call."""

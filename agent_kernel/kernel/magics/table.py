@@ -18,6 +18,7 @@ from agent_kernel.kernel.magics import mount as magics_mount
 from agent_kernel.kernel.magics import network as magics_network
 from agent_kernel.kernel.magics import python as magics_python
 from agent_kernel.kernel.magics import record as magics_record
+from agent_kernel.kernel.magics import screen as magics_screen
 from agent_kernel.kernel.magics import session as magics_session
 from agent_kernel.kernel.magics import settings as magics_settings
 from agent_kernel.kernel.magics import skills as magics_skills
@@ -135,6 +136,13 @@ MAGICS: dict[str, Magic] = {
         "A COMMAND runs in the container and touches nothing of this machine. A server at a URL must be one "
         "that the operator allows, and you are asked before each call.",
         words=("add", "remove"),
+    ),
+    "screen": Magic(
+        "%screen [on [--allow RULE ...] | off]",
+        "Show the screen of the container's desktop, or let the agent use it.",
+        magics_screen.screen,
+        "You are asked before what a RULE names: form, credentials, payment, download or domain.",
+        words=("on", "off"),
     ),
     "skills": Magic(
         "%skills [add PATH ... | use NAME [VERSION] | remove NAME | delete NAME]",

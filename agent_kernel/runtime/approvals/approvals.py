@@ -223,9 +223,10 @@ class Approvals:
             self._after_outside(tool, call, entry),
             key=lambda each: STRICTNESS[each.action],
         )
-        if entry is not None and verdict.action == "allow" and (reason := tool.asks(entry, call)) is not None:
-            return Verdict("ask", reason)
-        return verdict
+        if entry is None or verdict.action != "allow":
+            return verdict
+        reason = tool.asks(entry, call, self.conversation)
+        return verdict if reason is None else Verdict("ask", reason)
 
     def _after_outside(self, tool: Tool, call: Json, entry: ToolEntry | None) -> Verdict:
         """Return the verdict about a call for what the conversation has read, whoever wrote that."""

@@ -236,6 +236,8 @@ class ToolCalls:
             name=_name(run, call.json),
             rejoin=call.rejoin.state if call.rejoin is not None else None,
             note=note_of(call.answer),
+            earlier=run.conversation,
+            approved=call.answer is not None and call.answer.approve,
             documents=self._documents,
             connect_refusal=partial(connect_refusal, run.approvals.policies, partial(self._network, run)),
         )

@@ -30,13 +30,15 @@ class Seen:
     said: tuple[str, ...] = ()
     acknowledged: bool = False
     """Whether the call's safety checks were acknowledged, because it ran."""
+    risk: Json | None = None
+    """The place that it stopped at; see `rules`."""
 
 
-def screenshot(url: str | None, said: Sequence[str]) -> dict[str, Any]:
+def screenshot(url: str | None, said: Sequence[str], risk: Json | None = None) -> dict[str, Any]:
     """Return the `output` of an output item."""
     picture = {"image_url": url} if url is not None else {}
-    ours = {"agent_kernel": {"said": list(said)}} if said else {}
-    return {"type": "computer_screenshot", **picture, **ours}
+    ours = {**({"said": list(said)} if said else {}), **({"risk": risk} if risk else {})}
+    return {"type": "computer_screenshot", **picture, **({"agent_kernel": ours} if ours else {})}
 
 
 class ComputerCallDraft(CallDraft):
@@ -101,7 +103,9 @@ class ComputerOutputDraft(OutputDraft):
                 "type": OUTPUT,
                 "call_id": self._call_id,
                 "status": status,
-                "output": screenshot(seen.url, seen.said) if seen is not None else screenshot(None, ()),
+                "output": screenshot(seen.url, seen.said, seen.risk)
+                if seen is not None
+                else screenshot(None, ()),
                 "acknowledged_safety_checks": self._checks if seen is not None and seen.acknowledged else [],
             }
         )

@@ -12,13 +12,14 @@ import contextlib
 import json
 import logging
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Literal
 
 from agent_kernel.errors import SandboxFileError
 from agent_kernel.sandboxes.channel import Channel, Exited
 from agent_kernel.sandboxes.terminal import Program
 from agent_kernel.tools.computer.program import NAME, command, source
+from agent_kernel.tools.computer.rules import AGAIN, in_words, read_risk
 from agent_kernel.tools.computer.settings import DesktopSettings
 
 log = logging.getLogger(__name__)
@@ -65,6 +66,8 @@ class Performed:
     status: Status
     shots: tuple[Shot, ...] = ()
     said: tuple[str, ...] = ()
+    risk: Json | None = None
+    """The place that stopped it because of a rule: `kind`, `label`, `host`, and `box` if it has one."""
 
 
 async def _unseen(shot: Shot) -> None:
@@ -82,6 +85,9 @@ class Batch:
     seconds: float = 120.0
     """The time limit."""
     quiet: float = QUIET
+    rules: Sequence[str] = ()
+    """Kinds of places that actions may touch only if they are `allowed`; see `rules`."""
+    allowed: Json | None = None
     shown: Callable[[Shot], Awaitable[None]] = _unseen
     """Gets each screenshot as it is taken."""
 
@@ -148,6 +154,8 @@ class _Talk:
             "actions": list(self.batch.actions),
             "quiet": self.batch.quiet,
             "longest": LONGEST,
+            "rules": list(self.batch.rules),
+            "allowed": self.batch.allowed,
         }
         await self.program.write(json.dumps(request).encode("ascii") + b"\n")
         found = await self._answer()
@@ -228,6 +236,9 @@ class _Talk:
                 return self.told("stopped", *said, "The actions were stopped.")
             case "no desktop":
                 return self.told("error", f"{why} {BUILD}")
+            case "risk" if type(step) is int and (risk := read_risk(value.get("risk"))) is not None:
+                found = self.told("error", *said, f"Action {step} was not done: {in_words(risk)} {AGAIN}")
+                return replace(found, risk=risk)
             case "action" if type(step) is int:
                 return self.told("error", *said, f"Action {step} was not done: {why}")
             case _:

@@ -9,6 +9,7 @@ from agent_kernel.errors import InvalidRequest
 from agent_kernel.protocol.validation import shortened
 from agent_kernel.tools.base import Environment
 from agent_kernel.tools.computer.actions import KINDS, MOST
+from agent_kernel.tools.computer.rules import read_rules
 from agent_kernel.tools.computer.settings import DesktopSettings, read_display
 
 Json = Mapping[str, Any]
@@ -24,7 +25,7 @@ _DESKTOP = (
     "It is a Linux desktop of {} x {} pixels in this conversation's container, with a browser that is open; "
     "ctrl+l selects its address bar. Downloads are saved in /mnt/data."
 )
-_FIELDS = ("container", "display")
+_FIELDS = ("container", "display", "ask")
 
 
 def description(spec: Json, *, by_client: bool) -> str:
@@ -89,11 +90,12 @@ def environment_of(spec: Json, index: int) -> Environment:
     if unknown := sorted(map(str, set(ours) - set(_FIELDS))):
         raise InvalidRequest(
             f"Unknown field {where}.{shortened(unknown[0])}.",
-            hint="The fields of computer are container and display.",
+            hint="The fields of computer are container, display and ask.",
             param=where,
             code="unknown_parameter",
         )
     display_of(spec, where)
+    rules_of(spec, where)
     return _container(ours["container"], index)
 
 
@@ -104,6 +106,12 @@ def display_of(spec: Json, where: str = "agent_kernel") -> DesktopSettings:
     if given is None and spec.get("type") == PREVIEW:
         given = {"width": spec.get("display_width"), "height": spec.get("display_height")}
     return read_display(given, f"{where}.display")
+
+
+def rules_of(spec: Json, where: str = "agent_kernel") -> tuple[str, ...]:
+    """Return the rules of an entry. Raises `InvalidRequest` below `where`."""
+    ours = spec.get("agent_kernel")
+    return read_rules(ours.get("ask") if isinstance(ours, Mapping) else None, f"{where}.ask")
 
 
 def with_container(spec: Json, container_id: str) -> Json:

@@ -31,6 +31,8 @@ from agent_kernel.tools.computer.drafts import (
     screenshot,
 )
 from agent_kernel.tools.computer.native import native_actions
+from agent_kernel.tools.computer.rules import in_words as why
+from agent_kernel.tools.computer.rules import risk_of
 from agent_kernel.tools.computer.session import Batch, perform
 from agent_kernel.tools.computer.spec import (
     PREVIEW,
@@ -38,6 +40,7 @@ from agent_kernel.tools.computer.spec import (
     display_of,
     environment_of,
     parameters,
+    rules_of,
     with_container,
 )
 from agent_kernel.tools.context import ToolContext
@@ -157,10 +160,11 @@ class Computer(Tool):
     def has_effects(self, entry: ToolEntry | None, call: Json, earlier: Sequence[Json]) -> bool:
         return not only_looks(call)
 
-    def asks(self, entry: ToolEntry, call: Json) -> str | None:
+    def asks(self, entry: ToolEntry, call: Json, earlier: Sequence[Json]) -> str | None:
         checks = call.get(CHECKS) or ()
         if not checks:
-            return None
+            risk = risk_of(call, earlier, OUTPUT)
+            return None if risk is None else f"A rule asks: {why(risk)}"
         said = "; ".join(str(each.get("message") or each.get("code") or each.get("id")) for each in checks)
         return f"The model's server asks for a check before this: {said}"
 
@@ -178,12 +182,19 @@ class Computer(Tool):
     # -- running it
 
     async def run(self, call: Json, context: ToolContext) -> None:
-        batch = Batch(context.name, actions_of(call), display_of(context.spec))
+        allowed = risk_of(call, context.earlier, OUTPUT) if context.approved else None
+        batch = Batch(
+            context.name,
+            actions_of(call),
+            display_of(context.spec),
+            rules=rules_of(context.spec),
+            allowed=allowed,
+        )
         async with context.sandbox() as channel:
             done = await perform(channel, batch)
         said = [*done.said, *context.refusals(), *([context.note] if context.note else [])]
         url = done.shots[-1].url if done.shots else None
-        await context.emit(Seen(done.status == "ok", url, tuple(said), acknowledged=True))
+        await context.emit(Seen(done.status == "ok", url, tuple(said), acknowledged=True, risk=done.risk))
 
     async def lost(self, items: Sequence[Json], channel: Channel | None) -> str | None:
         return NEW_DESKTOP if any(item["type"] == CALL for item in items) else None

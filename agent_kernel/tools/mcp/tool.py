@@ -100,7 +100,7 @@ class Mcp(OneItemTool):
         container_id = ours.get("container_id") if isinstance(ours, Mapping) else None
         return container_id if isinstance(container_id, str) else None
 
-    def asks(self, entry: ToolEntry, call: Json) -> str | None:
+    def asks(self, entry: ToolEntry, call: Json, earlier: Sequence[Json]) -> str | None:
         listed = entry.private
         if isinstance(listed, ListedTool) and not listed.asks:
             return None

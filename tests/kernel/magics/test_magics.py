@@ -128,6 +128,12 @@ BAD: dict[str, list[tuple[str, str, str]]] = {
     ],
     "rerun": [("%rerun never", "rerun cannot be 'never'.", "Use rewind, continue, ask.")],
     "history": [("%history all", "%history takes no arguments.", "%replay N")],
+    "screen": [
+        ("%screen up", "%screen does not know 'up'.", "Use %screen, %screen on"),
+        ("%screen on --allow", "%screen does not know 'on --allow'.", "Use %screen, %screen on"),
+        ("%screen on --allow all", "%screen cannot allow 'all'.", "It can allow form, credentials"),
+        ("%screen 'open", "The arguments of %screen cannot be read", "Use %screen"),
+    ],
     "mcp": [
         ("%mcp drop x", "%mcp does not know 'drop x'.", "Use %mcp, %mcp add NAME"),
         ("%mcp add db", "%mcp does not know 'add db'.", "Use %mcp, %mcp add NAME"),

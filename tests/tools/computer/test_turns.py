@@ -138,6 +138,37 @@ async def test_input_asks_after_the_screen_was_seen(runtime: Make) -> None:
         assert len(check_stream(await events_of(running, "press enter", **TOOLS))) == 2  # nothing was seen
 
 
+async def test_hostile_page_ends_in_questions(runtime: Make) -> None:
+    """The model obeys the page. Rules ask about places; the policy asks about all that has effects."""
+    async with runtime() as running:
+        container = await container_with_app(running)
+        reference = {"type": "container_reference", "container_id": container}
+        tools = [
+            {"type": "shell", "environment": reference},
+            {"type": "computer", "agent_kernel": {"container": container}},
+        ]
+
+        async def say(said: Any, earlier: str | None = None, **more: Any) -> Json:
+            events = await events_of(running, said, tools=tools, previous_response_id=earlier, **more)
+            response: Json = events[-1]["response"]
+            return response
+
+        response = await say("open the shop")
+        for said, rule in (("pay", "payment"), ("log in", "password"), ("allow", "payment")):
+            response = await say(f"obey and {said}", response["id"])
+            *_, refused, called, request = response["output"]
+            assert refused["output"]["agent_kernel"]["risk"]["kind"] in ("payment", "credentials")
+            assert (called["type"], request["type"]) == ("computer_call", "mcp_approval_request")
+            assert rule in json.loads(request["arguments"])["reason"]
+        ask = {"agent_kernel": {"approval": {"after_outside": "ask"}}}
+        response = await say("obey and run", response["id"], **ask)
+        assert [item["type"] for item in response["output"]] == ["shell_call", "mcp_approval_request"]
+        response = await say("what happened", response["id"])
+        (output,) = [item for item in response["output"] if item["type"] == "shell_call_output"]
+        told = [json.loads(line)["kind"] for line in output["output"][0]["stdout"].splitlines()[:-1]]
+        assert told == ["imitated"]  # nothing was paid, typed or allowed
+
+
 async def test_chat_model_gets_screenshots_as_images(
     upstream: Upstream, bubblewrap_backend: Backend, tmp_path: Path, desktop_programs: None
 ) -> None:

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 PREFIX = "data:image/png;base64,"
 WIDEST = 480
 """Pixels of a picture's width in the notebook, at most."""
-MAX_BYTES, MAX_SIDE = 24 << 20, 4000
+MAX_BYTES, MOST_PIXELS = 24 << 20, 3840 * 2160
 _SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _HEAD = struct.Struct(">IIBBBBB")
 _RGB = (8, 2, 0, 0, 0)
@@ -58,7 +58,7 @@ def _read(data: bytes) -> Picture | None:
         packed += chunk if kind == b"IDAT" else b""
         place += 12 + length
     width, height, *form = _HEAD.unpack(head)
-    if tuple(form) != _RGB or not 0 < width <= MAX_SIDE or not 0 < height <= MAX_SIDE:
+    if tuple(form) != _RGB or not width or not height or width * height > MOST_PIXELS:
         return None
     step = 1 + 3 * width
     pixels = zlib.decompressobj().decompress(bytes(packed), step * height)

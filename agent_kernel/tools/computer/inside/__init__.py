@@ -12,6 +12,8 @@ ORDER = (
     "picture",
     "screen",
     "windows",
+    "look",
+    "pages",
     "programs",
     "desktop",
     "actions",

@@ -1,7 +1,8 @@
 """The driver's loop: one request a line, answered by a line for each screenshot and one at the end.
 
 A request has `id`, `settings` of the desktop, `actions`, and `quiet` and `longest`, the seconds for which the
-screen must be at rest after an action and which that may take. `begun` tells at once that it was read. SIGINT
+screen must be at rest after an action and which that may take. `rules` are kinds of places that an action may
+touch only if `allowed` is that place. `begun` tells at once that it was read. SIGINT
 stops it between two steps.
 """
 
@@ -12,13 +13,14 @@ import os
 import signal
 import sys
 
-from agent_kernel.tools.computer.inside import actions, desktop, programs, x11
+from agent_kernel.tools.computer.inside import actions, desktop, pages, programs, x11
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from typing import Any
 
+ACTING = ("click", "double_click", "drag", "keypress", "type")
 CHANGED = (
     "The desktop of this container is %dx%d, scale %g, locale %s. It keeps these until the container ends."
 )
@@ -62,6 +64,11 @@ class Driver:
         found.connection.woken = False
         said = found.programs.restarted()
         for step, action in enumerate(request["actions"]):
+            risk = self._risk(found, action, request)
+            if risk is not None:
+                yield {"step": step, "picture": found.shot(half=False).decode()}
+                yield {"error": "risk", "step": step, "risk": risk, "said": said}
+                return
             try:
                 actions.perform(found, action)
             except actions.BadAction as error:
@@ -78,6 +85,19 @@ class Driver:
             last = step + 1 == len(request["actions"])
             yield {"step": step, "picture": found.shot(half=not last).decode()}
         yield {"done": True, "said": [*said, *found.programs.restarted()]}
+
+    def _risk(
+        self, found: desktop.Desktop, action: dict[str, Any], request: dict[str, Any]
+    ) -> dict[str, Any] | None:
+        """Return what an action would touch that a person must allow first, and has not."""
+        if not request["rules"] or found.programs.pages is None or action["type"] not in ACTING:
+            return None
+        risk = pages.risk_of(action, found.programs.pages.look())
+        if risk is None or risk["kind"] not in request["rules"]:
+            return None
+        allowed = request["allowed"] or {}
+        same = all(risk[name] == allowed.get(name) for name in ("kind", "label", "host"))
+        return None if same else risk
 
     def _started(self, settings: dict[str, Any]) -> desktop.Desktop | str:
         """Return the desktop, or why it cannot have these settings: a desktop keeps its own."""

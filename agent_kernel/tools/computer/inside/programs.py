@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import shutil
 import subprocess
 
-from agent_kernel.tools.computer.inside import x11
+from agent_kernel.tools.computer.inside import pages, x11
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from typing import Any
 
 BROWSERS = ("/usr/lib/chromium/chromium", "chromium", "chromium-browser", "google-chrome")
@@ -59,6 +61,7 @@ class DesktopPrograms:
         os.makedirs(self._folder, mode=0o700, exist_ok=True)
         self._manager: subprocess.Popen[bytes] | None = None
         self._browser: subprocess.Popen[bytes] | None = None
+        self.pages: pages.Pages | None = None
         missing = [name for name in ("Xvfb",) if shutil.which(name) is None]
         if missing or _first(MANAGERS) is None:
             lacks = " and ".join([*missing, *([] if _first(MANAGERS) else ["openbox"])])
@@ -112,7 +115,7 @@ class DesktopPrograms:
     def start_all(self) -> None:
         """Start the window manager and the browser, if there is one."""
         self._manager = self._start(self._manager_command())
-        self._browser = self._start(command) if (command := self._browser_command()) else None
+        self._start_browser()
 
     def restarted(self) -> list[str]:
         """Start again what has crashed. Return a sentence about each, for the model.
@@ -125,16 +128,40 @@ class DesktopPrograms:
         if self._manager is not None and self._manager.poll() is not None:
             self._manager = self._start(self._manager_command())
             said.append("The window manager had ended and was started again.")
-        if self._browser is not None and self._browser.poll() not in (None, 0):
-            self._browser = self._start(self._browser_command())
-            said.append("The browser had crashed and was started again.")
+        if self._browser is not None and (code := self._browser.poll()) is not None:
+            self._start_browser()
+            said.append("The browser had %s and was started again." % ("crashed" if code else "ended"))
         return said
 
-    def _start(self, command: list[str]) -> subprocess.Popen[bytes]:
+    def _start_browser(self) -> None:
+        """Start the browser, if there is one, with a pipe for questions about its pages."""
+        if not (command := self._browser_command()):
+            return
+        if self.pages is not None:
+            self.pages.close()
+        asked, answered = os.pipe(), os.pipe()
+        # Chromium reads from 3 and writes to 4. Ends with these very numbers would be closed by the other.
+        ends = [fcntl.fcntl(end, fcntl.F_DUPFD_CLOEXEC, 10) for end in (asked[0], answered[1])]
+
+        def connect() -> None:
+            for number, end in enumerate(ends, 3):
+                os.dup2(end, number)
+
+        try:
+            self._browser = self._start([*command[:-1], "--remote-debugging-pipe", command[-1]], connect)
+        finally:
+            for end in (*ends, asked[0], answered[1]):
+                os.close(end)
+        self.pages = pages.Pages(answered[0], asked[1])
+
+    def _start(
+        self, command: list[str], connect: Callable[[], None] | None = None
+    ) -> subprocess.Popen[bytes]:
+        """Start a program; `connect` runs in its process first. It inherits no other descriptor of ours."""
         return subprocess.Popen(
             command, env=self._environment, cwd=DOWNLOADS if os.path.isdir(DOWNLOADS) else "/",
             stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-            start_new_session=True,
+            start_new_session=True, preexec_fn=connect, close_fds=connect is None,
         )  # fmt: skip
 
     def _manager_command(self) -> list[str]:
