@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import aclosing
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from agent_kernel.errors import ConfigurationError
@@ -103,8 +104,8 @@ class NotebookApprovals:
                 return
             answers = []
             for each in asked:
-                self._show_target(each, outputs)
-                answers.append(await self._answer(each, outputs))
+                picture = self._show_target(each, outputs)
+                answers.append(await self._answer(each, outputs, picture))
             told.add(asked, answers)
             if self.asker is None and not all(answer["approve"] for answer in answers):
                 unattended += 1
@@ -117,15 +118,18 @@ class NotebookApprovals:
         if event.type == "response.output_item.done" and event.item.type == "computer_call_output":
             self._screen = as_json(event.item)
 
-    def _show_target(self, item: Mapping[str, Any], outputs: CellOutputs) -> None:
-        """Show where on the screen a call would act that is asked about."""
+    def _show_target(self, item: Mapping[str, Any], outputs: CellOutputs) -> str | None:
+        """Show where on the screen a call would act that is asked about. Return that as a data URL."""
         if item.get("name") != "computer":
-            return
+            return None
         from agent_kernel.kernel.render.approval import arguments_of
         from agent_kernel.kernel.render.desktop.call import asked_about
+        from agent_kernel.kernel.render.desktop.screen import PREFIX
 
-        if (bundle := asked_about(self._screen, arguments_of(item))) is not None:
-            outputs.emit(bundle)
+        if (bundle := asked_about(self._screen, arguments_of(item))) is None:
+            return None
+        outputs.emit(bundle)
+        return f"{PREFIX}{bundle.data['image/png']}"
 
     def watched(
         self, events: AsyncGenerator[SessionEvent, None], runtime: object
@@ -137,10 +141,13 @@ class NotebookApprovals:
             return events
         return RunningQuestions(self.asker, runtime).watch(events)
 
-    async def _answer(self, item: Mapping[str, Any], outputs: CellOutputs) -> dict[str, Any]:
+    async def _answer(
+        self, item: Mapping[str, Any], outputs: CellOutputs, picture: str | None = None
+    ) -> dict[str, Any]:
         from agent_kernel.kernel.asking.record import decision_note
 
         request = _read(item)
+        request = None if request is None else replace(request, picture=picture)
         remembered = request is not None and not _is_for_outside(item) and self._is_allowed(request)
         if request is None:
             decision = Decision(False, reason=UNREADABLE)

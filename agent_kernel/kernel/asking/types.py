@@ -20,7 +20,8 @@ class ApprovalRequest:
     `remember` allows it for the notebook's container. "rerun" asks whether a cell that is run again goes back
     first: the only "command" is the question in words, and `remember` stops the questions of this notebook.
     "elicitation" is a question of an MCP server: each "command" is a value, as `name: value`, or the only one
-    is the address of a page that the user is to open.
+    is the address of a page that the user is to open. `picture` is a data URL that shows what a call would
+    act on.
     """
 
     id: str
@@ -29,6 +30,7 @@ class ApprovalRequest:
     kind: str = ""
     editable: bool = True
     about: Literal["call", "network", "rerun", "elicitation"] = "call"
+    picture: str | None = None
 
 
 @dataclass(frozen=True)

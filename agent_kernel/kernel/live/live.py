@@ -73,6 +73,7 @@ class LiveTurn(anywidget.AnyWidget):  # type: ignore[misc, unused-ignore]  # unt
         self._tokens = [0, 0]
         self._untold = False
         self._step = OPENING
+        self._pictures: tuple[int | None, list[str]] = None, []
         self._closed = False
         self._restored = False
         self._question: tuple[ApprovalRequest, asyncio.Future[Decision]] | None = None
@@ -109,7 +110,8 @@ class LiveTurn(anywidget.AnyWidget):  # type: ignore[misc, unused-ignore]  # unt
             self._tokens[1] += usage.output_tokens
             self._untold = True
         if pictures := shown_pictures(event):
-            self.send({"pictures": [self._progress.number(event), pictures]})
+            self._pictures = self._progress.number(event), pictures
+            self.send({"pictures": list(self._pictures)})
         if deltas or usage is not None or event.type.startswith("response.output_item."):
             self._changed(deltas)
 
@@ -247,6 +249,8 @@ class LiveTurn(anywidget.AnyWidget):  # type: ignore[misc, unused-ignore]  # unt
         answer: asyncio.Future[Decision] = asyncio.get_running_loop().create_future()
         self._question = (request, answer)
         self._sync()
+        if request.picture is not None:  # beside the screenshot that it is about
+            self.send({"pictures": [self._pictures[0], [*self._pictures[1], request.picture]]})
         try:
             return await answer
         finally:

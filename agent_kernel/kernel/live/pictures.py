@@ -1,4 +1,4 @@
-"""The pictures of a finished call of code, for the live view. Pure."""
+"""The pictures of a finished call, for the live view: those of code, or the screen. Pure."""
 
 from __future__ import annotations
 
@@ -7,7 +7,9 @@ from typing import Any
 
 from agent_kernel.kernel.render.code.display import picture_bytes
 from agent_kernel.kernel.render.code.outputs import outputs_of
+from agent_kernel.kernel.render.desktop.screen import small_url
 from agent_kernel.kernel.render.files.pictures import is_kind
+from agent_kernel.protocol.desktop.items import OUTPUT, picture_of
 
 MOST = 6
 """Pictures of one call that the view shows; the cell's outputs have all."""
@@ -20,7 +22,12 @@ _KINDS = ("image/png", "image/jpeg")
 
 def shown_pictures(event: Any) -> list[str]:
     """Return data URLs of the pictures of a call that an event finishes; none for other events."""
-    if event.type != "response.output_item.done" or event.item.type != "code_interpreter_call":
+    if event.type != "response.output_item.done":
+        return []
+    if event.item.type == OUTPUT:
+        url = small_url(picture_of(event.item.to_dict(mode="json", warnings=False)))
+        return [] if url is None else [url]
+    if event.item.type != "code_interpreter_call":
         return []
     found = map(picture_bytes, outputs_of(event.item.to_dict(mode="json", warnings=False)))
     small = [data for data in found if data is not None and len(data) <= MOST_BYTES]

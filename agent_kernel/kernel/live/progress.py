@@ -9,8 +9,10 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from agent_kernel.kernel.render.code.outputs import outputs_of, stop_of, text_of
+from agent_kernel.kernel.render.desktop.call import captions
 from agent_kernel.kernel.render.endings import stopped
 from agent_kernel.kernel.render.generic import ARGUMENTS, OUTPUTS, readable
+from agent_kernel.protocol.desktop.items import said_in
 
 if TYPE_CHECKING:
     from agent_kernel.runtime.base import SessionEvent
@@ -334,6 +336,10 @@ def _final_parts(item: Mapping[str, Any]) -> list[tuple[str, str]]:
             ("printed", text_of(outputs)),
             ("outcome", stop_of(item) or ("failed" if failed else "")),
         ]
+    if item["type"] == "computer_call":
+        return [("actions", "\n".join(captions(item)))]
+    if item["type"] == "computer_call_output":
+        return [("said", "\n".join(said_in(item)))]
     if item["type"] in ("message", "reasoning", "mcp_approval_request", "mcp_approval_response"):
         return []
     return [(field, readable(item[field])) for field in (*ARGUMENTS, *OUTPUTS) if item.get(field)]

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from agent_kernel.errors import InvalidRequest
-from agent_kernel.tools.computer.rules import RULES
+from agent_kernel.protocol.desktop.items import RULES
 
 
 class NotebookScreen:

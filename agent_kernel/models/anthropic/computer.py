@@ -13,8 +13,8 @@ from collections.abc import Mapping
 from typing import Any, Literal
 
 from agent_kernel.models.offered import Offered
+from agent_kernel.protocol.desktop.items import actions_of
 from agent_kernel.tools.base import ToolEntry
-from agent_kernel.tools.computer.actions import actions_of
 from agent_kernel.tools.computer.native import UNAVAILABLE, as_native
 from agent_kernel.tools.computer.spec import display_of
 from agent_kernel.tools.computer.tool import COMPUTER

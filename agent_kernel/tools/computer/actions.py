@@ -1,11 +1,12 @@
-"""Actions of the Responses API's tool `computer`: read from what models write, and as words."""
+"""Actions of the Responses API's tool `computer`, read from what models write."""
 
 from __future__ import annotations
 
-import json
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import Any
+
+from agent_kernel.protocol.desktop.items import actions_of
 
 Json = Mapping[str, Any]
 
@@ -27,7 +28,6 @@ MOST = 100
 BUTTONS = ("left", "right", "wheel", "back", "forward")
 _LONGEST_TEXT, _LONGEST_KEY, _MOST_KEYS, _MOST_PLACES = 10_000, 40, 12, 500
 _FARTHEST = 100_000
-_LONGEST_WORDS = 60
 MOST_CLICKS, MOST_SECONDS = 3, 30
 
 
@@ -149,12 +149,6 @@ _SHAPES: Mapping[str, Callable[[Json], dict[str, Any]]] = {
 }
 
 
-def actions_of(call: Json) -> list[Json]:
-    """Return the actions of a call item, also of one in the older form."""
-    given = call.get("actions") or ([call["action"]] if isinstance(call.get("action"), Mapping) else [])
-    return [each for each in given if isinstance(each, Mapping)]
-
-
 def plain(action: Json) -> dict[str, Any]:
     """Return an action as the API has it: without our field and nulls."""
     return {name: value for name, value in action.items() if name != "agent_kernel" and value is not None}
@@ -163,35 +157,3 @@ def plain(action: Json) -> dict[str, Any]:
 def only_looks(call: Json) -> bool:
     """Return whether a call changes nothing but what the screen shows."""
     return all(each.get("type") in LOOKING for each in actions_of(call))
-
-
-def in_words(action: Json) -> str:
-    """Return an action as a line: its type, then what it acts on. Policies and captions use it."""
-    match action.get("type"):
-        case "click":
-            words = f"click {action.get('button')} {action.get('x')} {action.get('y')}"
-        case "drag":
-            path: Sequence[Json] = action.get("path") or [{}]
-            ends = " to ".join(f"{each.get('x')} {each.get('y')}" for each in (path[0], path[-1]))
-            words = f"drag {ends}"
-        case "keypress":
-            return f"keypress {'+'.join(map(str, action.get('keys') or ()))}"
-        case "type":
-            return f"type {action.get('text')}"
-        case "scroll":
-            by = f"{action.get('scroll_x') or 0} {action.get('scroll_y') or 0}"
-            words = f"scroll {action.get('x')} {action.get('y')} by {by}"
-        case "double_click" | "move":
-            words = f"{action['type']} {action.get('x')} {action.get('y')}"
-        case other:
-            return str(other)
-    keys = action.get("keys")
-    return f"{words} with {'+'.join(map(str, keys))}" if keys else words
-
-
-def shown(action: Json) -> str:
-    """Return an action as a short line, its text quoted."""
-    words = in_words(action)
-    if action.get("type") == "type":
-        words = f"type {json.dumps(action.get('text'), ensure_ascii=False)}"
-    return words if len(words) <= _LONGEST_WORDS else words[: _LONGEST_WORDS - 1] + "…"

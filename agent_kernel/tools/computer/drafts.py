@@ -9,11 +9,10 @@ from typing import Any
 
 from agent_kernel.protocol import ids
 from agent_kernel.protocol.calls import CallDraft, CallItem, CallStart, OutputDraft
+from agent_kernel.protocol.desktop.items import CALL, OUTPUT
 from agent_kernel.protocol.drafts import Events
 from agent_kernel.protocol.items import ItemStatus, ResponseOutputItem, item_of, to_json
 
-CALL = "computer_call"
-OUTPUT = "computer_call_output"
 CHECKS = "pending_safety_checks"
 ONE = "action"
 """The label of a call in the older form, which has one action."""

@@ -12,19 +12,10 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from agent_kernel.errors import InvalidRequest
+from agent_kernel.protocol.desktop.items import RULES, actions_of
 from agent_kernel.protocol.validation import shortened
-from agent_kernel.tools.computer.actions import actions_of
 
 Json = Mapping[str, Any]
-
-RULES: Mapping[str, str] = {
-    "form": "it would send a form",
-    "credentials": "it is about a password or a code",
-    "payment": "it is about a payment",
-    "download": "it would download a file",
-    "domain": "it would open another site",
-}
-"""The kinds of places, with the words for them."""
 
 AGAIN = "If the user wants it, call it again alone: then a person is asked."
 _LONGEST = 60

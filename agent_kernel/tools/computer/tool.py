@@ -8,23 +8,22 @@ from typing import Any
 
 from agent_kernel.errors import InvalidRequest
 from agent_kernel.protocol.calls import CallDelta, CallDone, CallItem, CallStart
+from agent_kernel.protocol.desktop.items import (
+    CALL,
+    OUTPUT,
+    actions_of,
+    in_words,
+    picture_of,
+    said_in,
+    shown,
+)
 from agent_kernel.sandboxes.channel import Channel
 from agent_kernel.tools.arguments import UnreadableArguments, read_object
 from agent_kernel.tools.base import Tool, ToolEntry
-from agent_kernel.tools.computer.actions import (
-    UnreadableAction,
-    actions_of,
-    in_words,
-    only_looks,
-    plain,
-    read_actions,
-    shown,
-)
+from agent_kernel.tools.computer.actions import UnreadableAction, only_looks, plain, read_actions
 from agent_kernel.tools.computer.drafts import (
-    CALL,
     CHECKS,
     ONE,
-    OUTPUT,
     ComputerCallDraft,
     ComputerOutputDraft,
     Seen,
@@ -259,21 +258,6 @@ class Computer(Tool):
             yield f"computer: {'; '.join(map(shown, actions_of(item)))}"
         else:
             yield f"screen: {' '.join(said_in(item)) or 'a screenshot'}"
-
-
-def said_in(output: Json) -> list[str]:
-    """Return the sentences in an output item."""
-    inner = output.get("output")
-    ours = inner.get("agent_kernel") if isinstance(inner, Mapping) else None
-    said = ours.get("said") if isinstance(ours, Mapping) else None
-    return [str(each) for each in said] if isinstance(said, list) else []
-
-
-def picture_of(output: Json) -> str | None:
-    """Return the address of an output item's screenshot, None if it has none."""
-    inner = output.get("output")
-    url = inner.get("image_url") if isinstance(inner, Mapping) else None
-    return url if isinstance(url, str) and url else None
 
 
 COMPUTER = Computer()

@@ -68,7 +68,7 @@ export class CodeCall {
     const node = element("div", "agent-live-command-block", parent);
     this._code = element("pre", "agent-live-command", node);
     this._printed = new Stream(node, "agent-live-stdout", "Output of the code");
-    this._pictures = element("div", "agent-live-pictures", node);
+    this._pictures = new Pictures(node);
     this._outcome = element("div", "agent-live-outcome", node);
   }
 
@@ -76,9 +76,7 @@ export class CodeCall {
     const code = item.parts.get("code")?.text ?? "";
     if (code !== this._drawn) drawPython(this._code, (this._drawn = code));
     this._printed.draw(item.parts.get("printed"));
-    for (const url of item.pictures.slice(this._pictures.childElementCount)) {
-      Object.assign(element("img", "agent-live-picture", this._pictures), { src: url, alt: "picture" });
-    }
+    this._pictures.draw(item);
     const ended = item.parts.get("outcome")?.text ?? "";
     const running = !item.done && item.parts.has("begun");
     showOutcome(this._outcome, running ? now - item.at : null, ended, item.parts.get("seconds")?.text);
@@ -86,9 +84,24 @@ export class CodeCall {
 
   private readonly _code: HTMLElement;
   private readonly _printed: Stream;
-  private readonly _pictures: HTMLElement;
+  private readonly _pictures: Pictures;
   private readonly _outcome: HTMLElement;
   private _drawn = "";
+}
+
+/** The pictures of an item. More may come later, such as the screen with a place marked. */
+export class Pictures {
+  constructor(parent: HTMLElement) {
+    this._node = element("div", "agent-live-pictures", parent);
+  }
+
+  draw(item: Item): void {
+    for (const url of item.pictures.slice(this._node.childElementCount)) {
+      Object.assign(element("img", "agent-live-picture", this._node), { src: url, alt: "picture" });
+    }
+  }
+
+  private readonly _node: HTMLElement;
 }
 
 /** `running` are the seconds for which it has run so far, null when it does not run. */

@@ -1,7 +1,7 @@
 /** The items of a turn. Each class draws one kind of item again as it grows. */
 
 import { element } from "../dom";
-import { CodeCall, ShellCall } from "./calls";
+import { CodeCall, Pictures, ShellCall } from "./calls";
 import { Markdown, sentence } from "./markdown";
 import type { Question } from "./messages";
 import type { Item } from "./store";
@@ -90,9 +90,11 @@ class Generic implements Drawing {
   constructor(parent: HTMLElement) {
     this._title = element("div", "agent-live-quiet", parent);
     this._node = element("div", "agent-live-generic", parent);
+    this._pictures = new Pictures(parent);
   }
 
   draw(item: Item): void {
+    this._pictures.draw(item);
     setText(this._title, readable(item.name ? `${item.kind}: ${item.name}` : item.kind));
     for (const [name, part] of item.parts) {
       const text = this._texts.get(name) ?? element("pre", "agent-live-generic-text", this._node);
@@ -105,6 +107,7 @@ class Generic implements Drawing {
   private readonly _title: HTMLElement;
   private readonly _node: HTMLElement;
   private readonly _texts = new Map<string, HTMLElement>();
+  private readonly _pictures: Pictures;
 }
 
 class Nothing implements Drawing {

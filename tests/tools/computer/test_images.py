@@ -10,6 +10,7 @@ from agent_kernel.sandboxes.docker.image import DESKTOP_IMAGE, build_from_debian
 from tests.conftest import Missing
 from tests.sandboxes.inside import started
 from tests.tools.computer.conftest import Desk
+from tests.tools.computer.steps import thirty_steps
 from tests.tools.computer.test_actions import TEXT
 
 pytestmark = pytest.mark.docker
@@ -47,5 +48,6 @@ async def test_the_image_with_a_desktop_has_one(docker_engine: None, missing: Mi
             await desk.told("text", lambda each: each["value"] == TEXT)
             await desk.act({"type": "scroll", **desk.at(800, 100), "scroll_y": 240})
             assert (await desk.told("scroll", lambda each: each["top"] > 0))["top"] == 240
+            assert await thirty_steps(desk) >= 30
     finally:
         await backend.aclose()

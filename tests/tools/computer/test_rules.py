@@ -9,7 +9,8 @@ import pytest
 import pytest_asyncio
 
 from agent_kernel.errors import InvalidRequest
-from agent_kernel.tools.computer.rules import RULES, read_risk, read_rules, risk_of
+from agent_kernel.protocol.desktop.items import RULES
+from agent_kernel.tools.computer.rules import read_risk, read_rules, risk_of
 from tests.tools.computer.conftest import Desk
 
 pytestmark = [pytest.mark.bubblewrap, pytest.mark.asyncio(loop_scope="module"), pytest.mark.unsplit]

@@ -10,10 +10,7 @@ from agent_kernel.kernel.render.bundles import CALL, QUIET, Bundle, ShownItem, b
 from agent_kernel.kernel.render.desktop import screen
 from agent_kernel.kernel.render.stored import Item
 from agent_kernel.kernel.render.text import clean, clip, code, escape
-from agent_kernel.tools.computer.actions import actions_of, shown
-from agent_kernel.tools.computer.drafts import CALL as CALL_TYPE
-from agent_kernel.tools.computer.drafts import OUTPUT
-from agent_kernel.tools.computer.tool import picture_of, said_in
+from agent_kernel.protocol.desktop.items import OUTPUT, actions_of, picture_of, said_in, shown
 
 HEAD = "Computer"
 MOST = 30
@@ -82,6 +79,3 @@ def stored(item: Item) -> Item:
     if item.get("type") != OUTPUT or not isinstance(output, Mapping):
         return item
     return {**item, "output": {name: value for name, value in output.items() if name != "image_url"}}
-
-
-__all__ = ["CALL_TYPE", "OUTPUT", "asked_about", "computer_call", "computer_output", "screen_after", "stored"]

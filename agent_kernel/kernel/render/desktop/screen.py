@@ -36,6 +36,12 @@ def small(url: object) -> bytes | None:
     return None if picture is None else png(shrunk(picture))
 
 
+def small_url(url: object) -> str | None:
+    """Return `small` as a data URL."""
+    data = small(url)
+    return None if data is None else PREFIX + base64.b64encode(data).decode("ascii")
+
+
 def read(url: object) -> Picture | None:
     """Read a screenshot's data URL; None if it has another form."""
     if not isinstance(url, str) or not url.startswith(PREFIX) or len(url) > MAX_BYTES * 4 // 3:

@@ -31,7 +31,7 @@ SILENT: dict[str, Any] = {
 }  # fmt: skip
 
 
-class Pages:
+class BrowserPages:
     """The pages of a browser. `read` and `write` are our ends of its debugging pipe."""
 
     def __init__(self, read: int, write: int) -> None:

@@ -61,7 +61,7 @@ class DesktopPrograms:
         os.makedirs(self._folder, mode=0o700, exist_ok=True)
         self._manager: subprocess.Popen[bytes] | None = None
         self._browser: subprocess.Popen[bytes] | None = None
-        self.pages: pages.Pages | None = None
+        self.pages: pages.BrowserPages | None = None
         missing = [name for name in ("Xvfb",) if shutil.which(name) is None]
         if missing or _first(MANAGERS) is None:
             lacks = " and ".join([*missing, *([] if _first(MANAGERS) else ["openbox"])])
@@ -152,7 +152,7 @@ class DesktopPrograms:
         finally:
             for end in (*ends, asked[0], answered[1]):
                 os.close(end)
-        self.pages = pages.Pages(answered[0], asked[1])
+        self.pages = pages.BrowserPages(answered[0], asked[1])
 
     def _start(
         self, command: list[str], connect: Callable[[], None] | None = None

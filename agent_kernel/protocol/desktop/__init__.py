@@ -1,0 +1,1 @@
+"""What the items of the tool `computer` say, for readers of conversations."""
