@@ -27,6 +27,7 @@ from agent_kernel.runtime.reach import Reach, Steered
 from agent_kernel.runtime.skills.skills import LocalSkills
 from agent_kernel.runtime.turns.conversations import LocalConversations
 from agent_kernel.runtime.turns.interrupt import Interrupt
+from agent_kernel.runtime.turns.late_ends import LateEnds
 from agent_kernel.runtime.turns.loop import TurnLoop
 from agent_kernel.runtime.turns.preparation import Preparation, TurnParts
 from agent_kernel.runtime.turns.turns import Turns
@@ -51,6 +52,7 @@ class Shared:
     recovery: Recovery
     indexer: Indexer | None
     """None: this kind of store has no vector stores."""
+    late: LateEnds
 
 
 class Tenant:
@@ -93,6 +95,7 @@ class Tenant:
                 equipment=self.equipment,
                 documents=self.vector_stores,
                 web=parts.turn_settings.tools.get("web_search"),
+                late=shared.late,
             )
         )
         self.questions = OpenQuestions(key.name)
@@ -132,7 +135,8 @@ class Tenants:
             limit = parts.max_document
             indexer = Indexer(store, store.documents, lifecycle.engine, parts.embedder, limit)
         self._indexer = indexer
-        self._shared = Shared(parts, lifecycle, Metrics(), self.recovery, indexer)
+        self._late = LateEnds(parts.webhooks.ended if parts.webhooks is not None else None)
+        self._shared = Shared(parts, lifecycle, Metrics(), self.recovery, indexer, self._late)
         self._known: dict[str, Tenant] = {}
         self._taking_over: set[asyncio.Task[bool]] = set()
         self._closing = False
@@ -224,6 +228,7 @@ class Tenants:
             detach = self._shared.lifecycle.detach
             await asyncio.gather(*(each.background.hand_over(detach) for each in self._known.values()))
         await asyncio.gather(*(each.background.aclose() for each in self._known.values()))
+        await self._late.aclose()
         if self.parts.webhooks is not None:
             await self.parts.webhooks.aclose()
         await self._shared.lifecycle.aclose()

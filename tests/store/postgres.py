@@ -58,6 +58,16 @@ class Postgres:
             with contextlib.suppress(psycopg.OperationalError):
                 connection.execute("SELECT 1")
 
+    @contextmanager
+    def outage(self, url: str) -> Iterator[None]:
+        """End every connection to a database, and refuse new ones."""
+        name = url.rpartition("/")[2]
+        with psycopg.connect(self.url("postgres"), autocommit=True) as connection:
+            connection.execute(f"ALTER DATABASE {name} ALLOW_CONNECTIONS false".encode())
+            self.drop_connections(url)
+            yield
+            connection.execute(f"ALTER DATABASE {name} ALLOW_CONNECTIONS true".encode())
+
     def drop_connections(self, url: str) -> None:
         """End every connection to a database, as a restart of the server would."""
         with psycopg.connect(self.url("postgres"), autocommit=True) as connection:

@@ -57,11 +57,18 @@ class Journal:
         return [entry_of(event) for event in events]
 
     async def flush(self) -> None:
-        """Write the waiting events. If this is cancelled, a batch that is being written is completed."""
+        """Write the waiting events. If this is cancelled, a batch that is being written is completed.
+
+        After an error they wait again.
+        """
         async with self._writing:
             batch, self._waiting = self._waiting, []
             if batch:
-                await asyncio.shield(self._store.append_events(self._id, batch))
+                try:
+                    await asyncio.shield(self._store.append_events(self._id, batch))
+                except Exception:
+                    self._waiting[:0] = batch
+                    raise
                 self.wake()
 
     def wake(self) -> None:

@@ -38,6 +38,7 @@ from agent_kernel.runtime.turns.conversations import LocalConversations
 from agent_kernel.runtime.turns.history import Histories, History, Json, container_in, join
 from agent_kernel.runtime.turns.input_items import message, output_of
 from agent_kernel.runtime.turns.interrupt import Interrupt
+from agent_kernel.runtime.turns.late_ends import LateEnds
 from agent_kernel.runtime.turns.request import TurnRequest, continued, read_file_ids
 from agent_kernel.runtime.turns.turn import Record, Turn
 from agent_kernel.runtime.uploads.attachments import Attachments, attached
@@ -91,6 +92,7 @@ class TurnParts:
     approval: Policy = field(default_factory=Policy)
     documents: DocumentSearch | None = None
     web: WebAccess | None = None
+    late: LateEnds = field(default_factory=LateEnds)
 
 
 class Preparation:
@@ -106,6 +108,7 @@ class Preparation:
         self.attachments = parts.attachments
         self._input_files = InputFiles(parts.files, parts.containers)
         self._owner = parts.owner
+        self._late = parts.late
         self._approval = parts.approval
         self._equipment = parts.equipment
         self._documents = parts.documents
@@ -188,7 +191,7 @@ class Preparation:
             conversation,
             container_id,
             assembler,
-            Record(self._store, self._histories, self._owner),
+            Record(self._store, self._histories, self._owner, self._late),
             approvals,
             interrupt or Interrupt(),
         )

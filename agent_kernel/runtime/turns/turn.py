@@ -7,10 +7,12 @@ import json
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Protocol
 
 from openai.types.responses import ResponseOutputItemDoneEvent, ResponseStreamEvent
 
+from agent_kernel.errors import ConfigurationError
 from agent_kernel.models.base import Model
 from agent_kernel.protocol.assembler import Assembler
 from agent_kernel.protocol.broken import BrokenCall
@@ -24,6 +26,7 @@ from agent_kernel.runtime.turns.context.estimate import ItemSizes
 from agent_kernel.runtime.turns.context.fitting import FitNotice
 from agent_kernel.runtime.turns.history import Histories, History, Json
 from agent_kernel.runtime.turns.interrupt import Interrupt
+from agent_kernel.runtime.turns.late_ends import LateEnds
 from agent_kernel.runtime.turns.request import TurnRequest
 from agent_kernel.store.records import Finish, JournalEntry, ResponseRow
 from agent_kernel.store.rows import Rows
@@ -182,8 +185,9 @@ class Record:
     only what belongs to a conversation is written.
     """
 
-    def __init__(self, store: Rows, histories: Histories, owner: str) -> None:
+    def __init__(self, store: Rows, histories: Histories, owner: str, late: LateEnds) -> None:
         self._store = store
+        self._late = late
         self._histories = histories
         self._owner = owner
         self._items: list[JournalEntry] = []
@@ -248,14 +252,15 @@ class Record:
             await asyncio.shield(self._store.append_events(run.id, items))
 
     async def end(self, run: Turn, final: Sequence[ResponseStreamEvent]) -> None:
-        """Write the end, once. `final` are the last events; a background turn's journal gets them too."""
+        """Write the end, once. `final` are the last events; a background turn's journal gets them too.
+
+        Raises what the store raises; if that is a `ConfigurationError`, the end is written when it can be.
+        """
         if self.ended:
             return
         self.ended = True
         if self._begun is not None:
             await asyncio.wait({self._begun})
-        if self.journal is not None:
-            await self.journal.close()
         for event in final:
             run.note(event)
         row = run.row()
@@ -265,6 +270,15 @@ class Record:
         events = self.journal.entries(final) if self.journal is not None else ()
         said = (*row.input, *row.response["output"]) if run.turn.conversation_id else ()
         finish = Finish(row, events, self.journal is not None, run.turn.store, said)
-        await asyncio.shield(self._store.finish_response(finish))
+        try:
+            await asyncio.shield(self._write(finish))
+        except ConfigurationError:
+            self._late.add(run.id, partial(self._write, finish))
+            raise
         if run.turn.store:
             self._histories.remember(run.id, self.after, instead_of=run.turn.previous_id)
+
+    async def _write(self, finish: Finish) -> None:
+        if self.journal is not None:
+            await self.journal.close()
+        await self._store.finish_response(finish)
