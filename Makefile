@@ -125,7 +125,7 @@ UNUSED := azure-core azure-identity azure-storage-blob boto3 botocore croniter g
 UNWANTED := rfc3987-syntax
 
 lock: $(VENV)/.dev # UPGRADE=--upgrade takes the newest of everything
-	$(LOCK) pyproject.toml requirements/build.in --extra dev $(UNWANTED:%=--no-emit-package %) --no-emit-package jupyter-agent-kernel -o requirements/dev.txt
+	$(LOCK) pyproject.toml requirements/build.in --extra dev --overrides requirements/dev-overrides.in $(UNWANTED:%=--no-emit-package %) --no-emit-package jupyter-agent-kernel -o requirements/dev.txt
 	$(LOCK) pyproject.toml requirements/build.in --extra serve --extra demo -c requirements/dev.txt -o requirements/demo.txt
 	$(LOCK) pyproject.toml requirements/build.in --extra serve --extra demo --extra lab -c requirements/dev.txt -o requirements/lab.txt
 	$(LOCK) requirements/bubblewrap.in -o requirements/bubblewrap.txt

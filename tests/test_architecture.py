@@ -234,6 +234,7 @@ def test_every_package_that_is_imported_is_declared() -> None:
         "anthropic",
         "web",
         "kubernetes",
+        "s3",
     )
     wanted = [*declared["dependencies"], *(line for extra in served for line in extras[extra])]
     names = {re.split(r"[^\w.-]", line)[0].lower().replace("_", "-") for line in wanted}

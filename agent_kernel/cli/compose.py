@@ -153,13 +153,13 @@ def _make_private(folder: Path) -> None:
 def store(settings: Settings) -> Store:
     """Return the configured store. Creates the data folder, readable by this user only.
 
-    Raises `ConfigurationError` for an unknown kind of store.
+    Raises `ConfigurationError` for an unknown kind of store, and for a bucket's URL that is not valid.
     """
     from agent_kernel.store.catalogue import open_store
 
     folder = settings.runtime.data_path()
     _make_private(folder)
-    return open_store(settings.runtime.store, folder)
+    return open_store(settings.runtime.store, folder, settings.runtime.blobs)
 
 
 def models(settings: Settings, *, script_files: bool = True) -> Models:

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 
 from agent_kernel import config
 
-WHERE = ("sandbox", "image", "docker_runtime", "backend_settings", "data_dir", "store")
+WHERE = ("sandbox", "image", "docker_runtime", "backend_settings", "data_dir", "store", "blobs")
 """Settings of every command that creates or lists sandboxes."""
 
 

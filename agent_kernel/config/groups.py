@@ -70,6 +70,12 @@ class RuntimeSettings(Configurable):
         folder, or `postgresql://USER:PASSWORD@HOST/DATABASE`, which needs the extra `postgres`. Servers
         on several machines can share the latter.""",
     ).tag(config=True, secret=True, variable="AGENT_KERNEL_STORE")
+    blobs = Unicode(
+        "",
+        help="""Bucket for the bytes of uploaded files and skills, as
+        `s3://BUCKET/PREFIX?endpoint=https://HOST:PORT&region=REGION`, of which only BUCKET is required;
+        it needs the extra `s3`. Empty: they are in the store.""",
+    ).tag(config=True, variable="AGENT_KERNEL_BLOBS")
     skills = Unicode(
         "",
         help="""Folder with skills that requests may name: each is a folder with a `SKILL.md`. Empty: only

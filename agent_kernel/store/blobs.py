@@ -1,9 +1,12 @@
-"""The contract for the bytes of uploaded files."""
+"""The contract for the bytes of uploaded files, and a move of them from one place to another."""
 
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, AsyncIterable, Mapping
+from contextlib import aclosing
 from typing import Protocol
+
+from agent_kernel.errors import NotFound
 
 
 class Blobs(Protocol):
@@ -31,3 +34,36 @@ class Blobs(Protocol):
     async def sizes(self) -> Mapping[str, int]:
         """Return the size in bytes of every blob, by id."""
         ...
+
+
+class MovingBlobs:
+    """New blobs in one place; those that were there before stay readable where they are, until deleted."""
+
+    def __init__(self, new: Blobs, old: Blobs) -> None:
+        self._new = new
+        self._old = old
+
+    async def put(self, id: str, content: AsyncIterable[bytes], limit: int | None = None) -> int:  # noqa: A002
+        """See `Blobs`."""
+        return await self._new.put(id, content, limit)
+
+    async def get(self, id: str) -> AsyncGenerator[bytes, None]:  # noqa: A002
+        """See `Blobs`."""
+        for blobs in (self._new, self._old):
+            try:
+                async with aclosing(blobs.get(id)) as chunks:
+                    async for chunk in chunks:
+                        yield chunk
+                return
+            except NotFound:
+                if blobs is self._old:
+                    raise
+
+    async def delete(self, id: str) -> None:  # noqa: A002
+        """See `Blobs`."""
+        await self._new.delete(id)
+        await self._old.delete(id)
+
+    async def sizes(self) -> Mapping[str, int]:
+        """See `Blobs`."""
+        return {**await self._old.sizes(), **await self._new.sizes()}

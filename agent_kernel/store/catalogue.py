@@ -7,6 +7,7 @@ group `agent_kernel.stores`: its name is the scheme, its value a `Factory`.
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from importlib.metadata import entry_points
 from pathlib import Path
 from pkgutil import resolve_name
@@ -14,6 +15,7 @@ from typing import cast
 
 from agent_kernel.errors import ConfigurationError
 from agent_kernel.store.base import Store
+from agent_kernel.store.blobs import Blobs, MovingBlobs
 
 Factory = Callable[[str, Path], Store]
 """Makes a store of a URL and the data folder of this machine. Nothing is opened before its first use.
@@ -31,12 +33,29 @@ BUILT_IN = {
 """Scheme to factory, imported when a setting names it."""
 
 
-def open_store(url: str, folder: Path) -> Store:
+def open_store(url: str, folder: Path, blobs: str = "") -> Store:
     """Return the store that a URL names, such as `sqlite` or `postgresql://user@host/name`.
 
-    Raises `ConfigurationError` if no installed package knows its scheme, or the URL cannot be used.
+    `blobs` is the URL of a bucket for the bytes of files; empty: they are where the store keeps them.
+    Raises `ConfigurationError` if no installed package knows its scheme, or a URL cannot be used.
     """
-    return _factory(url.partition(":")[0])(url, folder)
+    store = _factory(url.partition(":")[0])(url, folder)
+    return replace(store, blobs=MovingBlobs(_bucket(blobs), store.blobs)) if blobs else store
+
+
+def _bucket(url: str) -> Blobs:
+    if url.partition(":")[0] != "s3":
+        raise ConfigurationError(
+            "AGENT_KERNEL_BLOBS names no known kind of storage.", hint="Known kinds: s3://BUCKET."
+        )
+    try:
+        from agent_kernel.store.s3.blobs import S3Blobs
+        from agent_kernel.store.s3.bucket import Bucket, BucketAddress
+    except ImportError as error:
+        raise ConfigurationError(
+            "Files in a bucket need the package minio.", hint='pip install "jupyter-agent-kernel[s3]"'
+        ) from error
+    return S3Blobs(Bucket(BucketAddress.parse(url)))
 
 
 def _factory(scheme: str) -> Factory:

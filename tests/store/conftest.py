@@ -12,6 +12,7 @@ from agent_kernel.store.base import Store
 from agent_kernel.store.catalogue import open_store
 from agent_kernel.store.rows import Rows
 from tests.conftest import Missing
+from tests.store.object_storage import CREDENTIALS, ObjectStorage, serving
 from tests.store.postgres import Postgres, programs, running
 from tests.wheels import install
 
@@ -28,6 +29,21 @@ def postgres(missing: Missing) -> Iterator[Postgres]:
         missing("There is no PostgreSQL. Install it: apt-get install postgresql")
     with running(found) as server:
         yield server
+
+
+@pytest.fixture(scope="session")
+def object_storage() -> Iterator[ObjectStorage]:
+    """A server of buckets; it ends with the tests."""
+    with serving() as server:
+        yield server
+
+
+@pytest.fixture
+def buckets(object_storage: ObjectStorage, monkeypatch: pytest.MonkeyPatch) -> ObjectStorage:
+    """That server, and this process's credentials for it."""
+    for name, value in CREDENTIALS.items():
+        monkeypatch.setenv(name, value)
+    return object_storage
 
 
 @pytest.fixture(scope="session")
@@ -56,12 +72,18 @@ def store_url(request: pytest.FixtureRequest) -> str:
 
 
 @pytest.fixture
-async def opened(store_url: str, tmp_path: Path) -> AsyncIterator[Open]:
+def blobs_url() -> str:
+    """The URL of a bucket for the blobs; empty: they are in the store."""
+    return ""
+
+
+@pytest.fixture
+async def opened(store_url: str, blobs_url: str, tmp_path: Path) -> AsyncIterator[Open]:
     """Opens the same store again and again, as several processes would."""
     stores: list[Store] = []
 
     def opened() -> Store:
-        stores.append(open_store(store_url, tmp_path / "data"))
+        stores.append(open_store(store_url, tmp_path / "data", blobs_url))
         return stores[-1]
 
     yield opened

@@ -10,8 +10,17 @@ import pytest
 from agent_kernel.errors import NotFound, TooLarge
 from agent_kernel.store.blobs import Blobs
 from tests.store.conftest import Open
+from tests.store.object_storage import ObjectStorage
 
 CHUNKS = (b"a" * 100_000, b"", b"b" * 300_000, b"end")
+
+
+@pytest.fixture(params=["in the store", "in a bucket"])
+def blobs_url(request: pytest.FixtureRequest) -> str:
+    if request.param == "in the store":
+        return ""
+    server: ObjectStorage = request.getfixturevalue("buckets")
+    return server.new()
 
 
 @pytest.fixture

@@ -1,0 +1,1 @@
+"""The bytes of files in a bucket of an S3-compatible service."""
