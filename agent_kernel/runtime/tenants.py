@@ -16,6 +16,7 @@ from agent_kernel.runtime.access.keys import StoredKeys
 from agent_kernel.runtime.access.quota import Quota
 from agent_kernel.runtime.approvals.questions import OpenQuestions
 from agent_kernel.runtime.background.background import Background
+from agent_kernel.runtime.background.late_ends import LateEnds
 from agent_kernel.runtime.background.orphans import end_orphans
 from agent_kernel.runtime.background.recovery import Recovery
 from agent_kernel.runtime.containers.containers import LocalContainers
@@ -27,7 +28,6 @@ from agent_kernel.runtime.reach import Reach, Steered
 from agent_kernel.runtime.skills.skills import LocalSkills
 from agent_kernel.runtime.turns.conversations import LocalConversations
 from agent_kernel.runtime.turns.interrupt import Interrupt
-from agent_kernel.runtime.turns.late_ends import LateEnds
 from agent_kernel.runtime.turns.loop import TurnLoop
 from agent_kernel.runtime.turns.preparation import Preparation, TurnParts
 from agent_kernel.runtime.turns.turns import Turns

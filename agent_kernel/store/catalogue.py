@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 from importlib.metadata import entry_points
+from importlib.util import find_spec
 from pathlib import Path
 from pkgutil import resolve_name
 from typing import cast
@@ -48,13 +49,13 @@ def _bucket(url: str) -> Blobs:
         raise ConfigurationError(
             "AGENT_KERNEL_BLOBS names no known kind of storage.", hint="Known kinds: s3://BUCKET."
         )
-    try:
-        from agent_kernel.store.s3.blobs import S3Blobs
-        from agent_kernel.store.s3.bucket import Bucket, BucketAddress
-    except ImportError as error:
+    if find_spec("minio") is None:
         raise ConfigurationError(
             "Files in a bucket need the package minio.", hint='pip install "jupyter-agent-kernel[s3]"'
-        ) from error
+        )
+    from agent_kernel.store.s3.blobs import S3Blobs
+    from agent_kernel.store.s3.bucket import Bucket, BucketAddress
+
     return S3Blobs(Bucket(BucketAddress.parse(url)))
 
 

@@ -13,6 +13,8 @@ from typing import Any
 import httpx
 import pytest
 from minio import Minio
+from minio.credentials import Credentials
+from minio.credentials.providers import IamAwsProvider
 
 from agent_kernel.errors import AgentKernelError, ConfigurationError, NotFound
 from agent_kernel.store.blobs import Blobs
@@ -149,13 +151,17 @@ async def test_a_key_without_rights(
     assert checking.guest["AWS_SECRET_ACCESS_KEY"] not in caplog.text
 
 
+def _no_role(_: IamAwsProvider) -> Credentials:
+    raise ValueError("this machine has no role")
+
+
 async def test_no_credentials(
     buckets: ObjectStorage, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     url = buckets.new()
     monkeypatch.delenv("AWS_ACCESS_KEY_ID")
     monkeypatch.delenv("AWS_SECRET_ACCESS_KEY")
-    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    monkeypatch.setattr(IamAwsProvider, "retrieve", _no_role)
     assert "There are no credentials" in await refused(blobs_of(url), stream(b"x"), caplog)
 
 

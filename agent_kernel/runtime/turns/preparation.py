@@ -22,6 +22,7 @@ from agent_kernel.protocol.calls import json_key
 from agent_kernel.protocol.response import new_response
 from agent_kernel.protocol.restored import RestoredAssembler
 from agent_kernel.runtime.approvals.approvals import answered_elsewhere, approvals_of, with_calls
+from agent_kernel.runtime.background.late_ends import LateEnds
 from agent_kernel.runtime.containers.attachment import BACK_FROM_DEATH
 from agent_kernel.runtime.containers.containers import LocalContainers
 from agent_kernel.runtime.containers.skills.equipment import Equipment
@@ -38,7 +39,6 @@ from agent_kernel.runtime.turns.conversations import LocalConversations
 from agent_kernel.runtime.turns.history import Histories, History, Json, container_in, join
 from agent_kernel.runtime.turns.input_items import message, output_of
 from agent_kernel.runtime.turns.interrupt import Interrupt
-from agent_kernel.runtime.turns.late_ends import LateEnds
 from agent_kernel.runtime.turns.request import TurnRequest, continued, read_file_ids
 from agent_kernel.runtime.turns.turn import Record, Turn
 from agent_kernel.runtime.uploads.attachments import Attachments, attached

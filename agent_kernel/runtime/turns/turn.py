@@ -20,13 +20,13 @@ from agent_kernel.protocol.deltas import made_upstream
 from agent_kernel.protocol.items import to_json
 from agent_kernel.runtime.approvals.approvals import Approvals
 from agent_kernel.runtime.approvals.questions import TurnQuestions
+from agent_kernel.runtime.background.late_ends import LateEnds
 from agent_kernel.runtime.observe.tracing import UNWATCHED, Trace
 from agent_kernel.runtime.turns.budgets import Meter
 from agent_kernel.runtime.turns.context.estimate import ItemSizes
 from agent_kernel.runtime.turns.context.fitting import FitNotice
 from agent_kernel.runtime.turns.history import Histories, History, Json
 from agent_kernel.runtime.turns.interrupt import Interrupt
-from agent_kernel.runtime.turns.late_ends import LateEnds
 from agent_kernel.runtime.turns.request import TurnRequest
 from agent_kernel.store.records import Finish, JournalEntry, ResponseRow
 from agent_kernel.store.rows import Rows

@@ -6,12 +6,14 @@ import asyncio
 import io
 from collections.abc import AsyncGenerator, AsyncIterable, Mapping
 from contextlib import suppress
-
-from minio import Minio
-from minio.datatypes import Part
+from typing import TYPE_CHECKING
 
 from agent_kernel.errors import ConfigurationError, NotFound, TooLarge
 from agent_kernel.store.s3.bucket import Bucket
+
+if TYPE_CHECKING:  # see bucket.py
+    from minio import Minio
+    from minio.datatypes import Part
 
 PART = 5 << 20
 """Bytes of a part. S3 takes none below that but the last, and 10,000 of them: 48 GiB."""
@@ -88,6 +90,8 @@ class _Upload:
 
     async def add(self, part: bytes) -> None:
         """Upload a part that is not the last."""
+        from minio.datatypes import Part
+
         if self._id is None:
             self._id = await self._bucket.run("an upload", self._begin)
         number = len(self._parts) + 1

@@ -7,29 +7,30 @@ the environment, `~/.aws`, the role of the pod or the machine. They are never pa
 from __future__ import annotations
 
 import asyncio
-import os
 import re
+import ssl
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 from urllib.parse import parse_qsl, urlsplit
 
-import certifi
-import urllib3
-from minio import Minio
 from minio.credentials.providers import (
     AWSConfigProvider,
     ChainedProvider,
     EnvAWSProvider,
     IamAwsProvider,
-    Provider,
 )
 from minio.error import MinioException, S3Error
 from urllib3.exceptions import HTTPError
 
 from agent_kernel.errors import ConfigurationError, NotFound
+
+if TYPE_CHECKING:  # urllib3 binds a socket when it is imported, so it is only when a bucket is used
+    import urllib3
+    from minio import Minio
+    from minio.credentials.providers import ChainedProvider
 
 T = TypeVar("T")
 
@@ -84,13 +85,12 @@ class BucketAddress:
         if not known or not whole or parts.fragment or place.query:
             raise ConfigurationError("AGENT_KERNEL_BLOBS is not a valid URL of a bucket.", hint=FORM)
         prefix = parts.path.strip("/")
-        region = wanted.get("region") or os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION")
         return cls(
             parts.netloc,
             f"{prefix}/" if prefix else "",
             place.netloc,
             place.scheme == "https",
-            region or "us-east-1",
+            wanted.get("region") or "us-east-1",
         )
 
 
@@ -101,7 +101,7 @@ class Bucket:
         self.address = address
         self._tries = tries
         self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="bucket")
-        self._credentials = _credentials()
+        self._credentials: ChainedProvider | None = None
         self._made: Minio | None = None
         self._making = threading.Lock()
 
@@ -125,32 +125,35 @@ class Bucket:
         return self.address.prefix + id_
 
     def _client(self) -> Minio:
+        """Return the client, with credentials. Raises `ConfigurationError`."""
+        from minio import Minio
+
+        address = self.address
         with self._making:
-            if self._made is None:
-                address = self.address
+            if self._made is None or self._credentials is None:
+                self._credentials = _credentials()
+                pool = _pool(CONNECT_SECONDS, READ_SECONDS, self._tries)
                 self._made = Minio(
                     address.host,
                     secure=address.secure,
                     region=address.region,
                     credentials=self._credentials,
-                    http_client=_pool(CONNECT_SECONDS, READ_SECONDS, self._tries),
+                    http_client=pool,
                 )
-            return self._made
-
-    def _have_credentials(self) -> None:
         try:
             self._credentials.retrieve()  # it keeps them until they expire
         except (ValueError, MinioException, HTTPError, OSError):
             raise ConfigurationError(
-                f"There are no credentials for the bucket {self.address.name}.",
+                f"There are no credentials for the bucket {address.name}.",
                 hint="Set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or another source of AWS credentials.",
             ) from None
+        return self._made
 
     def _telling(self, what: str, call: Callable[[Minio, str], T]) -> T:
-        name = self.address.name
+
+        client, name = self._client(), self.address.name
         try:
-            self._have_credentials()
-            return call(self._client(), name)
+            return call(client, name)
         except S3Error as error:
             raise self._refused(what, str(error.code)) from None
         except (MinioException, HTTPError, OSError) as error:
@@ -176,17 +179,21 @@ class Bucket:
 
 
 def _credentials() -> ChainedProvider:
-    sources: list[Provider] = [EnvAWSProvider(), AWSConfigProvider()]
-    if os.environ.get("AWS_EC2_METADATA_DISABLED", "").lower() != "true":
-        sources.append(IamAwsProvider(http_client=_pool(ROLE_SECONDS, ROLE_SECONDS, 1)))
-    return ChainedProvider(sources)
+    from minio.credentials.providers import ChainedProvider
+
+    role = IamAwsProvider(http_client=_pool(ROLE_SECONDS, ROLE_SECONDS, 1))
+    return ChainedProvider([EnvAWSProvider(), AWSConfigProvider(), role])
 
 
 def _pool(connect: float, read: float, tries: int) -> urllib3.PoolManager:
+    import certifi
+    import urllib3
+
+    trusted = ssl.create_default_context()
+    trusted.load_verify_locations(certifi.where())
     return urllib3.PoolManager(
         timeout=urllib3.Timeout(connect=connect, read=read),
         maxsize=THREADS,
-        cert_reqs="CERT_REQUIRED",
-        ca_certs=os.environ.get("SSL_CERT_FILE") or certifi.where(),
+        ssl_context=trusted,
         retries=urllib3.Retry(total=tries - 1, backoff_factor=0.2, status_forcelist=BUSY),
     )

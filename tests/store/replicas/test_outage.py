@@ -13,9 +13,9 @@ import pytest
 
 from agent_kernel.errors import ConfigurationError
 from agent_kernel.models.catalogue import Models
+from agent_kernel.runtime.background import late_ends
 from agent_kernel.runtime.local import LocalRuntime
 from agent_kernel.runtime.parts import RuntimeParts
-from agent_kernel.runtime.turns import late_ends
 from agent_kernel.sandboxes.base import Backend
 from agent_kernel.store.catalogue import open_store
 from agent_kernel.store.postgres import database
