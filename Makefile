@@ -5,6 +5,7 @@
 #                 one on Docker or gVisor
 # make test-kubernetes  runs sandboxes in pods of a real cluster, which is built and started for it; as root
 # make extension  builds the JupyterLab extension and the live view, where there is Node; see extension/README.md
+# make docs       builds the documentation as a site into build/site; a link that leads nowhere is an error
 # make lint       ruff and mypy; of the extension: tsc, eslint and prettier
 # make lock       compiles the locks anew from pyproject.toml
 #
@@ -22,7 +23,7 @@ unexport PYTHONDONTWRITEBYTECODE
 INSTALL := $(BIN)/python -m pip install --quiet --no-input --progress-bar off
 SELF := $(INSTALL) --no-deps --no-build-isolation --editable .
 
-.PHONY: demo lab extension test test-slow test-kubernetes suite pytest prepared lint lint-python lint-extension format lock notebooks clean
+.PHONY: demo lab docs extension test test-slow test-kubernetes suite pytest prepared lint lint-python lint-extension format lock notebooks clean
 
 demo: $(VENV)/.demo $(VENV)/.bwrap
 	@agent-kernel demo --output build/demo
@@ -32,6 +33,15 @@ lab:
 	@agent-kernel install --sys-prefix
 	@AGENT_KERNEL_SANDBOX=$${AGENT_KERNEL_SANDBOX:-bubblewrap} jupyter lab \
 	  $(if $(filter 0,$(shell id -u)),--allow-root) notebooks $(LAB)
+
+# In an environment of its own: nothing else needs what it stands on.
+docs: build/docs/.docs
+	@PYTHONPATH=.ci NO_MKDOCS_2_WARNING=1 build/docs/bin/mkdocs build --quiet
+
+build/docs/.docs: requirements/docs.txt
+	@.ci/venv build/docs
+	@.ci/packages build/docs requirements/docs.txt
+	@touch $@
 
 # Two workers per processor, because a test waits for other processes about half of its time. Workers take tests
 # from each other, so that all end together.
@@ -128,6 +138,7 @@ lock: $(VENV)/.dev # UPGRADE=--upgrade takes the newest of everything
 	$(LOCK) pyproject.toml requirements/build.in --extra dev --overrides requirements/dev-overrides.in $(UNWANTED:%=--no-emit-package %) --no-emit-package jupyter-agent-kernel -o requirements/dev.txt
 	$(LOCK) pyproject.toml requirements/build.in --extra serve --extra demo -c requirements/dev.txt -o requirements/demo.txt
 	$(LOCK) pyproject.toml requirements/build.in --extra serve --extra demo --extra lab -c requirements/dev.txt -o requirements/lab.txt
+	$(LOCK) requirements/docs.in -c requirements/dev.txt -o requirements/docs.txt
 	$(LOCK) requirements/bubblewrap.in -o requirements/bubblewrap.txt
 	$(LOCK) requirements/toolbox.in --only-binary :all: --fork-strategy fewest --no-emit-find-links -o agent_kernel/sandboxes/toolbox.txt
 	$(LOCK) tests/clients/upstream/requirements.in $(UNUSED:%=--no-emit-package %) -o tests/clients/upstream/requirements.txt
