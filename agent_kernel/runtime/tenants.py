@@ -16,12 +16,12 @@ from agent_kernel.runtime.access.keys import StoredKeys
 from agent_kernel.runtime.access.quota import Quota
 from agent_kernel.runtime.approvals.questions import OpenQuestions
 from agent_kernel.runtime.background.background import Background
-from agent_kernel.runtime.background.late_ends import LateEnds
 from agent_kernel.runtime.background.orphans import end_orphans
 from agent_kernel.runtime.background.recovery import Recovery
 from agent_kernel.runtime.containers.containers import LocalContainers
 from agent_kernel.runtime.containers.lifecycle import Lifecycle
 from agent_kernel.runtime.containers.skills.equipment import Equipment
+from agent_kernel.runtime.late_ends import LateEnds
 from agent_kernel.runtime.observe.metrics import Metrics
 from agent_kernel.runtime.parts import RuntimeParts
 from agent_kernel.runtime.reach import Reach, Steered

@@ -13,7 +13,7 @@ from typing import Any
 import httpx
 import pytest
 from minio import Minio
-from minio.credentials import Credentials
+from minio.credentials.credentials import Credentials
 from minio.credentials.providers import IamAwsProvider
 
 from agent_kernel.errors import AgentKernelError, ConfigurationError, NotFound

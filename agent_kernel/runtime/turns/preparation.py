@@ -22,7 +22,6 @@ from agent_kernel.protocol.calls import json_key
 from agent_kernel.protocol.response import new_response
 from agent_kernel.protocol.restored import RestoredAssembler
 from agent_kernel.runtime.approvals.approvals import answered_elsewhere, approvals_of, with_calls
-from agent_kernel.runtime.background.late_ends import LateEnds
 from agent_kernel.runtime.containers.attachment import BACK_FROM_DEATH
 from agent_kernel.runtime.containers.containers import LocalContainers
 from agent_kernel.runtime.containers.skills.equipment import Equipment
@@ -33,6 +32,7 @@ from agent_kernel.runtime.containers.skills.skills import (
     with_mounts,
 )
 from agent_kernel.runtime.included import with_hidden_fields
+from agent_kernel.runtime.late_ends import LateEnds
 from agent_kernel.runtime.network.policy import FIELD as NETWORK_FIELD
 from agent_kernel.runtime.network.policy import with_network
 from agent_kernel.runtime.turns.conversations import LocalConversations

@@ -20,7 +20,7 @@ from agent_kernel.protocol.deltas import made_upstream
 from agent_kernel.protocol.items import to_json
 from agent_kernel.runtime.approvals.approvals import Approvals
 from agent_kernel.runtime.approvals.questions import TurnQuestions
-from agent_kernel.runtime.background.late_ends import LateEnds
+from agent_kernel.runtime.late_ends import LateEnds
 from agent_kernel.runtime.observe.tracing import UNWATCHED, Trace
 from agent_kernel.runtime.turns.budgets import Meter
 from agent_kernel.runtime.turns.context.estimate import ItemSizes

@@ -16,15 +16,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeVar
 from urllib.parse import parse_qsl, urlsplit
 
-from minio.credentials.providers import (
-    AWSConfigProvider,
-    ChainedProvider,
-    EnvAWSProvider,
-    IamAwsProvider,
-)
-from minio.error import MinioException, S3Error
-from urllib3.exceptions import HTTPError
-
 from agent_kernel.errors import ConfigurationError, NotFound
 
 if TYPE_CHECKING:  # urllib3 binds a socket when it is imported, so it is only when a bucket is used
@@ -127,6 +118,8 @@ class Bucket:
     def _client(self) -> Minio:
         """Return the client, with credentials. Raises `ConfigurationError`."""
         from minio import Minio
+        from minio.error import MinioException
+        from urllib3.exceptions import HTTPError
 
         address = self.address
         with self._making:
@@ -150,6 +143,8 @@ class Bucket:
         return self._made
 
     def _telling(self, what: str, call: Callable[[Minio, str], T]) -> T:
+        from minio.error import MinioException, S3Error
+        from urllib3.exceptions import HTTPError
 
         client, name = self._client(), self.address.name
         try:
@@ -179,7 +174,7 @@ class Bucket:
 
 
 def _credentials() -> ChainedProvider:
-    from minio.credentials.providers import ChainedProvider
+    from minio.credentials.providers import AWSConfigProvider, ChainedProvider, EnvAWSProvider, IamAwsProvider
 
     role = IamAwsProvider(http_client=_pool(ROLE_SECONDS, ROLE_SECONDS, 1))
     return ChainedProvider([EnvAWSProvider(), AWSConfigProvider(), role])

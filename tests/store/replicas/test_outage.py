@@ -13,7 +13,7 @@ import pytest
 
 from agent_kernel.errors import ConfigurationError
 from agent_kernel.models.catalogue import Models
-from agent_kernel.runtime.background import late_ends
+from agent_kernel.runtime import late_ends
 from agent_kernel.runtime.local import LocalRuntime
 from agent_kernel.runtime.parts import RuntimeParts
 from agent_kernel.sandboxes.base import Backend
