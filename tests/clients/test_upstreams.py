@@ -14,6 +14,7 @@ from tests.clients.conftest import KEY, serving
 from tests.clients.tap import Tap
 from tests.clients.upstream import proxy
 from tests.conftest import Missing
+from tests.environments import EnvironmentMissing
 
 pytestmark = [
     pytest.mark.bubblewrap,
@@ -40,7 +41,7 @@ def upstream(missing: Missing) -> Iterator[str]:
     """The proxy's base URL."""
     try:
         program = proxy.install()
-    except proxy.ProxyMissing as why:
+    except EnvironmentMissing as why:
         missing(str(why))
     with proxy.running(program) as url:
         yield url

@@ -9,7 +9,6 @@ import json
 import os
 import re
 import subprocess
-import sys
 import tomllib
 from pathlib import Path
 from typing import Any
@@ -17,8 +16,8 @@ from typing import Any
 import pytest
 
 from agent_kernel.sandboxes.toolbox import Toolbox
-from tests.clients.cache import folder_for, installed
 from tests.conftest import CHECKOUT, Missing
+from tests.environments import EnvironmentMissing, environment
 
 HERE = Path(__file__).parent
 LOCK = HERE / "requirements.txt"
@@ -37,20 +36,10 @@ pytestmark = [
 @pytest.fixture(scope="module")
 def python(missing: Missing) -> Path:
     """The Python of Inspect's environment."""
-    folder = folder_for("inspect", LOCK)
-    found = folder / "bin" / "python"
-    options = ["--quiet", "--no-input", "--no-deps", "--require-hashes"]
-    pip = [str(found), "-m", "pip", "install", *options, "-r", str(LOCK)]
-
-    def install() -> None:
-        subprocess.run([sys.executable, "-m", "venv", folder], check=True)
-        subprocess.run(pip, check=True, capture_output=True, text=True)
-
     try:
-        installed(folder, install)
-    except subprocess.CalledProcessError as error:
-        missing(f"Inspect cannot be installed: {error.stderr}")
-    return found
+        return environment("inspect", LOCK) / "bin" / "python"
+    except EnvironmentMissing as why:
+        missing(str(why))
 
 
 @pytest.fixture(scope="module", params=SANDBOXES)

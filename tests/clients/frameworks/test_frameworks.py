@@ -16,6 +16,7 @@ from tests.clients.frameworks import environment
 from tests.clients.tap import Tap
 from tests.conftest import Missing
 from tests.docs.tables import rows, section
+from tests.environments import EnvironmentMissing
 
 pytestmark = pytest.mark.timeout(900)  # the first run makes the environment
 
@@ -33,7 +34,7 @@ AGENTS = {
 async def test_two_turns_and_two_agents(name: str, tap: Tap, tmp_path: Path, missing: Missing) -> None:
     try:
         saw = await environment.run(name, tap.url, KEY, MODEL, tmp_path)
-    except environment.FrameworkMissing as why:
+    except EnvironmentMissing as why:
         missing(str(why))
     assert saw["turns"] == ["There are 6 numbers.", "They add up to 108 mm."]
     assert saw["agents"] == AGENTS[name]

@@ -4,41 +4,22 @@ from __future__ import annotations
 
 import os
 import subprocess
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from tests.clients.cache import folder_for, installed
+from tests.environments import environment
 from tests.logging_server import logging_server
 
 FOLDER = Path(__file__).parent
 LOCK = FOLDER / "requirements.txt"
-ENVIRONMENT = folder_for("proxy", LOCK)
 KEY = "sk-upstream"
 NOWHERE = "http://127.0.0.1:9"  # whatever is not loopback ends here
 
 
-class ProxyMissing(Exception):
-    """The environment could not be made; the message says why."""
-
-
 def install() -> Path:
-    """Make the environment unless the cache has this lock's; return `litellm`. Raises `ProxyMissing`."""
-    installed(ENVIRONMENT, _install)
-    return ENVIRONMENT / "bin" / "litellm"
-
-
-def _install() -> None:
-    venv = [sys.executable, "-m", "venv", str(ENVIRONMENT)]
-    pip = [
-        str(ENVIRONMENT / "bin" / "python"),
-        *["-m", "pip", "install", "--quiet", "--no-deps", "--require-hashes"],
-    ]
-    for command in (venv, [*pip, "-r", str(LOCK)]):
-        done = subprocess.run(command, capture_output=True, text=True, timeout=600)
-        if done.returncode:
-            raise ProxyMissing(f"{LOCK} cannot be installed: {(done.stdout + done.stderr)[-2000:]}")
+    """Return `litellm`; the first call makes its environment. Raises `EnvironmentMissing`."""
+    return environment("proxy", LOCK) / "bin" / "litellm"
 
 
 @contextmanager

@@ -29,6 +29,7 @@ from agent_kernel.runtime.turns.settings import TurnSettings
 from agent_kernel.sandboxes.bubblewrap.backend import BubblewrapBackend
 from agent_kernel.store.sqlite.store import sqlite_store
 from tests.conftest import Missing
+from tests.environments import EnvironmentMissing
 from tests.kernel.tables.corpus import packages
 from tests.kernel.tables.corpus.packages import (
     DataFile,
@@ -56,7 +57,7 @@ def folder(missing: Missing) -> Path:
     """The folder of the installed packages."""
     try:
         return packages.install()
-    except packages.CorpusMissing as why:
+    except EnvironmentMissing as why:
         missing(str(why))
 
 

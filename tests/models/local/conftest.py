@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
@@ -11,6 +10,7 @@ import pytest
 from agent_kernel.runtime.local import LocalRuntime
 from agent_kernel.sandboxes.bubblewrap.backend import BubblewrapBackend
 from tests.conftest import Missing
+from tests.environments import EnvironmentMissing
 from tests.models.local.server import Llama, install, running
 from tests.runtime.played import Turn, runtime_on, turns_of
 
@@ -20,8 +20,8 @@ def llama_python(missing: Missing) -> Path:
     """The Python of the server's environment."""
     try:
         return install()
-    except subprocess.CalledProcessError as error:
-        missing(f"llama.cpp's server cannot be installed: {error.stderr}")
+    except EnvironmentMissing as why:
+        missing(str(why))
 
 
 @pytest.fixture(scope="session")

@@ -5,34 +5,21 @@ from __future__ import annotations
 import asyncio
 import json
 import subprocess
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 from urllib.request import urlopen
 
-from tests.clients.cache import folder_for, installed
+from tests.environments import environment
 
 FOLDER = Path(__file__).parent
 LOCK = FOLDER / "requirements.txt"
 
 
 def install() -> Path:
-    """Return the Python of the server's environment; the first call installs it.
-
-    Raises `subprocess.CalledProcessError`.
-    """
-    folder = folder_for("llama", LOCK)
-    python = folder / "bin" / "python"
-    pip = [str(python), "-m", "pip", "install", "--quiet", "--no-input", "--no-deps", "--require-hashes"]
-
-    def fill() -> None:
-        for command in ([sys.executable, "-m", "venv", str(folder)], [*pip, "-r", str(LOCK)]):
-            subprocess.run(command, check=True, capture_output=True, text=True, timeout=600)
-
-    installed(folder, fill)
-    return python
+    """Return the server's Python; the first call makes its environment. Raises `EnvironmentMissing`."""
+    return environment("llama", LOCK) / "bin" / "python"
 
 
 class Llama:

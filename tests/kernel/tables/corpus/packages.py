@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.clients.cache import folder_for, installed
+from tests.environments import make, run
 from tests.kernel.tables.corpus.selection import TEXT, TREES, format_of, package_of
 
 FOLDER = Path(__file__).parent
@@ -30,17 +31,13 @@ ENVIRONMENT = folder_for("tables", LOCK, SOURCES, OLD_WHEELS)
 PYTHON = ENVIRONMENT / "bin" / "python"
 SITE = ENVIRONMENT / "lib" / f"python{sys.version_info.major}.{sys.version_info.minor}" / "site-packages"
 
-_PIP = (str(PYTHON), "-m", "pip", "--quiet")
+_PIP = (sys.executable, "-m", "pip", "--quiet")
 _PYTHON_36 = ("--python-version", "36", "--implementation", "cp", "--platform", "manylinux1_x86_64")
 
 QUICK = 180
 """How many files the tests read in every run."""
 
 TEXT_FORMATS = (*TEXT, *TREES)
-
-
-class CorpusMissing(Exception):
-    """The environment could not be made; the message says why."""
 
 
 @dataclass(frozen=True)
@@ -105,30 +102,23 @@ def differences() -> dict[str, str]:
 
 
 def install() -> Path:
-    """Install the packages unless the cache has them; return their folder. Raises `CorpusMissing`."""
+    """Install the packages unless the cache has them; return their folder. Raises `EnvironmentMissing`."""
     installed(ENVIRONMENT, _install)
     return SITE
 
 
 def _install() -> None:
-    _run(sys.executable, "-m", "venv", str(ENVIRONMENT))
+    make(ENVIRONMENT, LOCK)
     wheels = ("--no-deps", "--only-binary", ":all:")
-    _run(*_PIP, "install", *wheels, "--no-compile", "--require-hashes", "-r", str(LOCK))
     with tempfile.TemporaryDirectory() as folder:
         download = (*_PIP, "download", "--require-hashes", "-d", folder)
-        _run(*download, "--no-deps", "--no-binary", ":all:", "-r", str(SOURCES))
-        _run(*download, *wheels, *_PYTHON_36, "-r", str(OLD_WHEELS))
+        run(*download, "--no-deps", "--no-binary", ":all:", "-r", str(SOURCES))
+        run(*download, *wheels, *_PYTHON_36, "-r", str(OLD_WHEELS))
         for archive in sorted(Path(folder).iterdir()):
             # A source archive has one folder of its name and version; a wheel gets one here.
             wheel = archive.suffix == ".whl"
             into = SITE / "-".join(archive.name.split("-")[:2]) if wheel else SITE
             shutil.unpack_archive(archive, into, "zip" if wheel else None, filter=None if wheel else "data")
-
-
-def _run(*command: str) -> None:
-    done = subprocess.run(command, capture_output=True, text=True, timeout=600)
-    if done.returncode:
-        raise CorpusMissing(f"{' '.join(command)} failed: {(done.stdout + done.stderr)[-2000:]}")
 
 
 def references(files: Sequence[DataFile]) -> dict[str, Any]:
