@@ -112,6 +112,10 @@ def run(*argv, check=True, **more):
     return subprocess.run(argv, check=check, stdout=subprocess.DEVNULL, **more)
 
 
+def run_for_output(*argv):
+    return subprocess.run(argv, check=True, stdout=subprocess.PIPE, text=True).stdout.strip()
+
+
 class Api:
     """A few requests to the API server."""
 
