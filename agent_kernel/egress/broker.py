@@ -37,7 +37,7 @@ _NO_LIMITS = NetworkLimits()
 _LOOKUPS_AT_ONCE = 8
 
 
-@dataclass(eq=False)
+@dataclass(eq=False, slots=True)
 class _Attempt:
     """A connection while it is open."""
 
@@ -209,13 +209,16 @@ class Broker:
                 raise ConnectDenied(attempt.decision.reason)
             if self._policy is not policy and not _allows(self._policy, attempt.decision):  # while asked
                 raise ConnectDenied(_no_longer(self._policy, attempt.decision))
-            self._check_readable(AllowedTarget(attempt.decision.name, attempt.decision.port, rule))
+            self._check_readable(attempt.decision, rule)
             await self._carry_within_policy(attempt, rule, stream)
         finally:
             self._meter.end()
             del self._serving[attempt]
 
-    def _check_readable(self, to: AllowedTarget) -> None:
+    def _check_readable(self, decision: NetworkDecision, rule: NetworkRule) -> None:
+        if self._termination is None and not rule.read_only:  # most often
+            return
+        to = AllowedTarget(decision.name, decision.port, rule)
         if self._termination is not None:
             self._termination.check(to)
         elif to.read:
@@ -254,10 +257,11 @@ class Broker:
         secrets = self._termination
         try:
             await stream.accept()
-            to = AllowedTarget(name, port, rule)
-            if secrets is not None and (secrets.covers(name) or to.read):
-                await secrets.carry(to, stream, connected, count)
-                return
+            if secrets is not None:
+                to = AllowedTarget(name, port, rule)
+                if secrets.covers(name) or to.read:
+                    await secrets.carry(to, stream, connected, count)
+                    return
             gate = gate_for(rule, name, port)
             await carry(stream, connected, gate if secrets is None else secrets.guarded(gate, port), count)
         finally:

@@ -49,7 +49,8 @@ class Pump:
         Pump.running += 1
         program, server = self._inside.socket.fileno(), self._outside.fileno()
         try:
-            self._advance(self._up)
+            if not self._inside.replied:  # otherwise the program is about to read that
+                self._advance(self._up)
             self._edges.watch(program, self._program_told)
             self._edges.watch(server, self._server_told)
             await self._done
@@ -87,12 +88,19 @@ class Pump:
         except Exception as error:  # noqa: BLE001 (`run` raises it)
             self._done.set_exception(error)
         else:
-            if more:
-                if not (way is self._down and self._begin_stretch()):
-                    self._loop.call_soon(self._advance, way)
-            elif way.blocked:
-                self._edges.watch_writes(way.target.fileno())
-            elif self._up.ended and self._down.ended:
+            self._advanced(way, more)
+
+    def _advanced(self, way: _Way, more: bool) -> None:
+        if more:
+            if not (way is self._down and self._begin_stretch()):
+                self._loop.call_soon(self._advance, way)
+        elif way.blocked:
+            self._edges.watch_writes(way.target.fileno())
+        elif way.ended:
+            both = self._up.ended and self._down.ended
+            if not both or way is self._down:  # closing the server's socket tells it the same
+                way.shut()
+            if both:
                 self._done.set_result(None)
 
     def _begin_stretch(self) -> bool:
@@ -192,7 +200,7 @@ class _Way:
                 self.blocked = True
                 return False
             if self.all_read:
-                self._end()
+                self.ended = True
                 return False
             if not self._full and not self.ends:
                 return False
@@ -240,8 +248,8 @@ class _Way:
         self._rest = memoryview(self._rest)[sent:]
         return False
 
-    def _end(self) -> None:
-        self.ended = True
+    def shut(self) -> None:
+        """Tell the target that no more comes."""
         try:
             self.target.shutdown(socket.SHUT_WR)
         except OSError:  # it is broken already, which the other direction reports

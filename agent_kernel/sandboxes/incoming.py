@@ -24,6 +24,9 @@ _SOON, _TOGETHER = 0.005, 32
 Nobody waits for the answer to a connection that has ended on both sides, and each message wakes boxd.
 """
 
+_SHORT, _REMEMBERED = 512, 64
+"""Bytes of a call that is remembered, and how many are."""
+
 _USUAL = {"accepted": True, "ended": True}
 _ENCODED = json.dumps(_USUAL).encode()
 
@@ -50,6 +53,7 @@ class IncomingCalls:
         self._descriptors = descriptors
         self._served: dict[int, EgressStream] = {}
         self._tasks: dict[int, asyncio.Task[None]] = {}
+        self._requests: dict[bytes, dict[str, Any]] = {}
         self._answers: list[bytes] = []
         self._flush_at: asyncio.TimerHandle | None = None
         self._unanswered = 0
@@ -69,7 +73,7 @@ class IncomingCalls:
             raise wire.WireError(f"more than {wire.MAX_OPENED} channels open")
         if len(payload) > wire.MAX_CALL:
             raise wire.WireError(f"a call of {len(payload)} bytes")
-        request = wire.parse_json(payload)
+        request = self._request(payload)
         method = request.get("method")
         if not isinstance(method, str) or method not in self.methods:
             raise wire.WireError("a call to a method that the host does not serve")
@@ -85,6 +89,17 @@ class IncomingCalls:
         task = begin(self._serve(stream, serve, request))
         if number in self._served:
             self._tasks[number] = task
+
+    def _request(self, payload: bytes) -> dict[str, Any]:
+        """Decode a call. Programs connect to the same again and again. Raises `WireError`."""
+        request = self._requests.get(payload)
+        if request is None:
+            request = wire.parse_json(payload)
+            if len(payload) <= _SHORT:
+                if len(self._requests) >= _REMEMBERED:
+                    self._requests.clear()
+                self._requests[payload] = request
+        return request
 
     def _passed(self, number: int, request: dict[str, Any], method: Method) -> tuple[EgressStream, Method]:
         """Return the stream of a connection whose socket came with the call, and what serves it."""

@@ -19,6 +19,9 @@ _SEND_BUFFER = 1 << 20
 _WAITING = 64 << 10
 """Bytes that may wait to be sent; a write that leaves more returns when they are gone."""
 
+_LEAST = 16 << 10
+"""Bytes that are received at once while few come: the C library asks the kernel for each large buffer."""
+
 Hook = Callable[[], Awaitable[None]]
 
 _SPACE = socket.CMSG_SPACE(4 * struct.calcsize("i"))
@@ -40,6 +43,7 @@ class SocketStream:
         self._reading: asyncio.Future[None] | None = None
         self._broken = False
         self._closed = False
+        self._most = _LEAST
 
     @classmethod
     async def open(cls, connected: socket.socket, on_end: Hook, on_close: Hook | None = None) -> SocketStream:
@@ -86,12 +90,14 @@ class SocketStream:
 
     def _receive(self, limit: int) -> bytes | None:
         """Return what has come: `b""` is the end, None nothing yet. Raises `ChannelBroken`."""
+        most = min(limit, self._most)
         try:
-            received, ancillary, flags, _ = self._socket.recvmsg(limit, _SPACE, socket.MSG_CMSG_CLOEXEC)
+            received, ancillary, flags, _ = self._socket.recvmsg(most, _SPACE, socket.MSG_CMSG_CLOEXEC)
         except BlockingIOError:
             return None
         except ConnectionError:
             return b""
+        self._most = min(4 * most, limit) if len(received) == most else _LEAST
         if ancillary or flags & socket.MSG_CTRUNC:
             self.descriptors.keep([data for level, kind, data in ancillary if kind == socket.SCM_RIGHTS])
         return received

@@ -267,7 +267,9 @@ class ContainerEgress:
             self._refusals.failed(record.name, record.port, record.failure)
         if caller is not None:
             self._turns.add(caller.response, record)
-        self._audit.write(
+        usual = record.decision == "allowed" and record.failure is None
+        write = self._audit.write_soon if usual else self._audit.write
+        write(
             "connection", container=self._id, response=caller.response if caller else None,
             call=caller.call if caller else None, command=record.command or None,
             name=record.name, address=record.address, port=record.port, decision=record.decision,

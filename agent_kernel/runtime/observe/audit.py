@@ -7,6 +7,7 @@ microseconds and is not synced to disk. No secret enters a sandbox, so none can 
 
 from __future__ import annotations
 
+import asyncio
 import json
 import logging
 import os
@@ -23,6 +24,9 @@ log = logging.getLogger(__name__)
 
 Field = str | int | float | bool | None | Sequence[str]
 
+SOON, TOGETHER = 0.005, 64
+"""Seconds that a line of `write_soon` waits at most for others, and how many are written together at most."""
+
 LONGEST_TEXT = 64 << 10
 """Characters of one field. A longer one is cut, and the line's `cut` says so."""
 
@@ -37,6 +41,7 @@ class AuditLog:
     def __init__(self, path: Path | None, *, limit: int = 32 << 20, kept: int = 4) -> None:
         self._file = RotatingFile(path, limit, kept) if path is not None else None
         self._broken = False
+        self._waiting: list[tuple[datetime, str, dict[str, Field]]] = []
 
     @property
     def path(self) -> Path | None:
@@ -63,9 +68,29 @@ class AuditLog:
         """Append one line; None fields are left out."""
         if self._file is None:
             return
-        line = _line(event, fields)
+        self._waiting.append((datetime.now(UTC), event, fields))
+        self._append()
+
+    def write_soon(self, event: str, **fields: Field) -> None:
+        """Append one line a moment later, in one write with others that come until then.
+
+        This is for what happens often and is over. The next `write` and `close` append it at once. Call it in
+        an event loop.
+        """
+        if self._file is None:
+            return
+        self._waiting.append((datetime.now(UTC), event, fields))
+        if len(self._waiting) >= TOGETHER:
+            self._append()
+        elif len(self._waiting) == 1:
+            asyncio.get_running_loop().call_later(SOON, self._append)
+
+    def _append(self) -> None:
+        waiting, self._waiting = self._waiting, []
+        if self._file is None or not waiting:
+            return
         try:
-            self._file.append(line)
+            self._file.append(b"".join([_line(*each) for each in waiting]))
             self._broken = False
         except OSError as error:
             if not self._broken:
@@ -74,6 +99,7 @@ class AuditLog:
 
     def close(self) -> None:
         """Close the file. Idempotent; a later write opens it again."""
+        self._append()
         if self._file is not None:
             self._file.close()
 
@@ -95,6 +121,9 @@ class _OfKey(AuditLog):
     def write(self, event: str, **fields: Field) -> None:
         self._log.write(event, **{"key": self._key, **fields})
 
+    def write_soon(self, event: str, **fields: Field) -> None:
+        self._log.write_soon(event, **{"key": self._key, **fields})
+
     def close(self) -> None:
         self._log.close()
 
@@ -103,9 +132,9 @@ OFF = AuditLog(None)
 """An audit log that writes nothing."""
 
 
-def _line(event: str, fields: dict[str, Field]) -> bytes:
+def _line(time: datetime, event: str, fields: dict[str, Field]) -> bytes:
     record: dict[str, object] = {
-        "time": datetime.now(UTC).isoformat(timespec="microseconds"),
+        "time": time.isoformat(timespec="microseconds"),
         "event": event,
         "pid": os.getpid(),
     }

@@ -321,7 +321,10 @@ class Box:
 
     def egress(self) -> HostConnection | None:
         """Return the newest host that makes connections for the sandbox."""
-        return next((host for host in reversed(self._hosts) if wire.CONNECT in host.methods), None)
+        for host in reversed(self._hosts):
+            if wire.CONNECT in host.methods:
+                return host
+        return None
 
 
 def _text(request: dict[str, Any], name: str) -> str:

@@ -169,40 +169,38 @@ class HostConnection:
 
         The caller sets `handler` before it returns to the loop.
         """
-        channel = self._new_channel(method)
-        if channel is None:
+        if not self._may_open(method):
             return None
+        channel = self._new_channel()
         self.send(wire.message(wire.CALL, channel.number, dict(arguments, method=method)))
         return channel if channel.number in self._channels else None  # a broken stream has closed it
 
-    def hand_over(self, method: str, arguments: dict[str, Any], fd: int) -> BoxChannel | None:
+    def hand_over(self, method: str, call: bytes, fd: int) -> BoxChannel | None:
         """Call the host as `open` does, and give it a descriptor with the call. None: it cannot be given now.
 
-        The descriptor arrives with the first byte of the frame, so nothing may wait to be sent before it.
+        `call` is the payload, see `passing`. The descriptor arrives with the first byte of the frame, so
+        nothing may wait to be sent before it.
         """
         if self._held or self._out:
             self.send(b"")
-        if self._passing is None or self._out:
+        if self._passing is None or self._out or not self._may_open(method):
             return None
-        channel = self._new_channel(method)
-        if channel is None:
-            return None
-        call = wire.message(wire.CALL, channel.number, dict(arguments, method=method, passed=True))
+        frame = wire.frame(wire.CALL, self._next, call)
         try:
             sent = self._passing.sendmsg(
-                [call], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", [fd]))]
+                [frame], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", [fd]))]
             )
         except OSError:  # the host does not read now, or too many descriptors are under way
-            del self._channels[channel.number]
-            self._opened -= 1
             return None
-        if sent < len(call):
-            self.send(call[sent:])
+        channel = self._new_channel()
+        if sent < len(frame):
+            self.send(frame[sent:])
         return channel if channel.number in self._channels else None
 
-    def _new_channel(self, method: str) -> BoxChannel | None:
-        if method not in self.methods or self._opened >= self._most or self.closed:
-            return None
+    def _may_open(self, method: str) -> bool:
+        return method in self.methods and self._opened < self._most and not self.closed
+
+    def _new_channel(self) -> BoxChannel:
         number, self._next = self._next, self._next + 2
         channel = self._channels[number] = BoxChannel(self, number)
         self._opened += 1
@@ -305,6 +303,11 @@ class HostConnection:
             self._loop.watch(fd, 0, None)
             os.close(fd)
         self._service.closed(self)
+
+
+def passing(method: str, arguments: dict[str, Any]) -> bytes:
+    """Return the payload of a call that brings a descriptor; see `HostConnection.hand_over`."""
+    return wire.encoded(dict(arguments, method=method, passed=True))
 
 
 def _unix_socket(fd: int) -> socket.socket | None:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import heapq
 import itertools
 import os
+import select
 import selectors
 import signal
 import time
@@ -29,12 +31,23 @@ class Timer:
         self.callback = None
 
 
+def _events(mask: int) -> int:
+    reads = select.EPOLLIN if mask & selectors.EVENT_READ else 0
+    return reads | (select.EPOLLOUT if mask & selectors.EVENT_WRITE else 0)
+
+
+def _ready(events: int) -> int:
+    """Return the mask of what can be done: after an end or an error both, since either shows it."""
+    reads = selectors.EVENT_READ if events & ~select.EPOLLOUT else 0
+    return reads | (selectors.EVENT_WRITE if events & ~select.EPOLLIN else 0)
+
+
 class Loop:
     """Calls back when a descriptor is ready, a deadline has passed or a child has ended, in one thread."""
 
     def __init__(self) -> None:
-        self._selector = selectors.DefaultSelector()
-        self._watched: dict[int, Callable[[int], None] | None] = {}
+        self._epoll = select.epoll()
+        self._watched: dict[int, tuple[int, Callable[[int], None]]] = {}
         self._timers: list[tuple[float, int, Timer]] = []
         self._order = itertools.count()
         self._children: dict[int, Callable[[int], None]] = {}
@@ -73,16 +86,18 @@ class Loop:
 
     def watch(self, fd: int, mask: int, callback: Callable[[int], None] | None) -> None:
         """Call `callback(ready mask)` whenever `fd` is ready; a mask of 0 stops that."""
-        if fd not in self._watched:
-            if mask:
-                self._selector.register(fd, mask, callback)
-                self._watched[fd] = callback
-        elif mask:
-            self._selector.modify(fd, mask, callback)
-            self._watched[fd] = callback
-        else:
-            self._selector.unregister(fd)
-            del self._watched[fd]
+        before = self._watched.get(fd)
+        if not mask or callback is None:
+            if before is not None:
+                del self._watched[fd]
+                with contextlib.suppress(OSError):  # it is closed already
+                    self._epoll.unregister(fd)
+            return
+        if before is None:
+            self._epoll.register(fd, _events(mask))
+        elif before[0] != mask:
+            self._epoll.modify(fd, _events(mask))
+        self._watched[fd] = (mask, callback)
 
     def after(self, seconds: float, callback: Callable[[], None]) -> Timer:
         """Call `callback()` once, `seconds` from now."""
@@ -97,11 +112,14 @@ class Loop:
     def run(self) -> None:
         """Run until `stop`."""
         while not self._stopped:
-            for key, mask in self._selector.select(self._wait()):
+            told = self._epoll.poll(self._wait(), len(self._watched))
+            for fd, events, before in [(fd, events, self._watched.get(fd)) for fd, events in told]:
+                watched = self._watched.get(fd)
                 # An earlier callback may have closed this descriptor, or given it to another.
-                if key.fd in self._watched and self._watched[key.fd] == key.data:
-                    key.data(mask)
-            self._fire()
+                if watched is not None and before is not None and watched[1] == before[1]:
+                    watched[1](_ready(events) & before[0])
+            if self._timers:
+                self._fire()
 
     def _wait(self) -> float | None:
         while self._timers and self._timers[0][2].callback is None:

@@ -74,9 +74,14 @@ def frame(kind: int, channel: int, payload: bytes = b"") -> bytes:
     return HEADER.pack(len(payload), kind, channel) + payload
 
 
+def encoded(value: dict[str, Any]) -> bytes:
+    """Encode a JSON payload."""
+    return _encode(value).encode("ascii")
+
+
 def message(kind: int, channel: int, value: dict[str, Any]) -> bytes:
     """Encode one frame whose payload is JSON."""
-    return frame(kind, channel, _encode(value).encode("ascii"))
+    return frame(kind, channel, encoded(value))
 
 
 def data(channel: int, stream: int, payload: Bytes) -> bytes:

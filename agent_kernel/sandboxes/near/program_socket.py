@@ -71,6 +71,11 @@ class ProgramSocket(EgressStream):
         self._close = close
         self._accepted = False
 
+    @property
+    def replied(self) -> bool:
+        """Whether the program has been told that it is connected, before it sends more."""
+        return self._accepted and bool(self._reply)
+
     async def accept(self) -> None:
         """See `EgressStream.accept`. boxd learns it with the answer."""
         self._accepted = True

@@ -112,6 +112,7 @@ async def test_one_question_for_all_connections_to_a_host(
         async with program(egress, "echo.internal", port):
             await person.asked(2)  # once was for those that waited
     await person.gone()
+    asking.audit.close()  # so that no line waits for others
     allowed = audited("connection")[0]
     assert (allowed["decision"], allowed["by"], allowed["command"]) == ("allowed", "alice", question.command)
     assert (await asking.allowed(), person.withdrawn) == ([], 1)

@@ -21,7 +21,7 @@ import pytest
 
 from agent_kernel.errors import ConfigurationError, InvalidRequest, SandboxError
 from agent_kernel.runtime.containers.containers import LocalContainers
-from agent_kernel.runtime.observe.audit import LONGEST_TEXT, OFF, AuditLog
+from agent_kernel.runtime.observe.audit import LONGEST_TEXT, OFF, SOON, TOGETHER, AuditLog
 from agent_kernel.sandboxes.base import Backend
 from agent_kernel.sandboxes.channel import Channel, FileStat
 from agent_kernel.store.rows import Rows
@@ -137,6 +137,31 @@ def test_line_is_one_write_to_an_open_file(tmp_path: Path, monkeypatch: pytest.M
         log.write("command", container="cntr_x", response="resp_x", index=number, command="ls -l /mnt/data")
     monkeypatch.undo()
     assert calls == {"open": 1, "write": 2000}
+
+
+async def test_lines_that_can_wait_are_one_write_and_keep_their_order(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "audit.jsonl"
+    log = AuditLog(path)
+    log.open()
+    calls: Counter[str] = Counter()
+    monkeypatch.setattr(os, "write", counting("write", calls))
+    for number in range(3):
+        log.of("alice").write_soon("connection", index=number)
+    log.write("command.end", index=3)
+    assert [line["index"] for line in lines(path)] == [0, 1, 2, 3]
+    assert [line.get("key") for line in lines(path)] == ["alice"] * 3 + [None]
+    for number in range(4, 4 + TOGETHER):
+        log.write_soon("connection", index=number)
+    assert (len(lines(path)), calls["write"]) == (4 + TOGETHER, 2)
+    log.write_soon("connection", index=0)
+    async with asyncio.timeout(60):
+        while calls["write"] < 3:  # noqa: ASYNC110 (nobody is there to tell)
+            await asyncio.sleep(SOON)
+    log.write_soon("connection", index=1)
+    log.close()
+    assert [line["index"] for line in lines(path)][-2:] == [0, 1]
 
 
 def counting(name: str, calls: Counter[str]) -> Callable[..., Any]:

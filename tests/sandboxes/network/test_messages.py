@@ -131,6 +131,21 @@ def test_bad_proxy_request_is_refused(head: str) -> None:
         requests.parse_head(head.encode())
 
 
+@pytest.mark.parametrize(
+    ("received", "target"),
+    [
+        (b"CONNECT a.example:443 HTTP/1.1\r\nHost: a.example:443\r\n\r\n", ("a.example", 443)),
+        (b"CONNECT a.example:443 HTTP/1.1\r\n\r\n\x16\x03\x01", None),  # the client did not wait
+        (b"CONNECT a.example:443 HTTP/1.1\r\n\r\n\r\n\r\n", None),
+        (b"CONNECT a.example:443 HTTP/1.1\r\nHost: a", None),
+        (b"CONNECT a.example HTTP/1.1\r\n\r\n", None),
+        (b"GET http://a.example/ HTTP/1.1\r\n\r\n", None),
+    ],
+)
+def test_whole_connect_is_known_at_once(received: bytes, target: tuple[str, int] | None) -> None:
+    assert requests.whole_connect(received) == requests.whole_connect(received) == target
+
+
 def test_refusal_is_one_line_and_keeps_its_reason() -> None:
     page = requests.page("denied", "no\r\nSet-Cookie: x\u2014" + "y" * 500)
     first, _, rest = page.partition(b"\r\n")

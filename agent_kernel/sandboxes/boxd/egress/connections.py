@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import functools
 import resource
 import selectors
 import socket
 
 from .. import wire
+from ..connection import passing
 from . import ends
 from .carried import Carried
 from .handed_over import HandedOver
@@ -22,6 +24,13 @@ if TYPE_CHECKING:
 BACKLOG = 512
 PAUSE = 0.1
 """Seconds in which nothing is accepted after the kernel refused to."""
+
+
+@functools.lru_cache(64)
+def _passing(name: str, port: int, accepted: bytes) -> bytes:
+    """Return the call for a connection whose socket goes with it; programs ask for the same again."""
+    wanted = {"name": name, "port": port}
+    return passing(wire.CONNECT, dict(wanted, reply=accepted.decode("latin-1")) if accepted else wanted)
 
 
 class Connections:
@@ -41,7 +50,8 @@ class Connections:
 
         def accept(mask: int) -> None:
             try:
-                connected = listening.accept()[0]
+                fd = listening._accept()[0]  # type: ignore[attr-defined]  # the first half of `accept`
+                connected = socket.socket(socket.AF_INET, socket.SOCK_STREAM, 0, fd)  # it asks for these
             except BlockingIOError:
                 return
             except OSError:  # the program has gone, or there are no descriptors left
@@ -94,15 +104,15 @@ class Connections:
 
         `first` is what the program has sent already; it may send `body` bytes more (None: any number).
         """
-        host, wanted = self._host(), {"name": target[0], "port": target[1]}
+        host = self._host()
         if host is not None and not first and body is None:
-            asked = dict(wanted, reply=reply.accepted.decode("latin-1")) if reply.accepted else wanted
-            handed = host.hand_over(wire.CONNECT, asked, connected.fileno())
+            call = _passing(target[0], target[1], reply.accepted)
+            handed = host.hand_over(wire.CONNECT, call, connected.fileno())
             if handed is not None:
                 handed.handler = HandedOver(self._loop, handed, connected, reply, self)
                 self.hold(handed.handler)
                 return
-        channel = host and host.open(wire.CONNECT, wanted)
+        channel = host and host.open(wire.CONNECT, {"name": target[0], "port": target[1]})
         if not channel:
             reason = "no host connects this sandbox" if host is None else "too many connections are open"
             self.refuse(connected, reply.refused("lost" if host is None else "many", reason))

@@ -24,6 +24,11 @@ REQUEST_SECONDS = 30.0
 SILENT_SECONDS = 1
 """Seconds that the kernel keeps a connection without a first byte to itself, so that boxd is woken once."""
 
+FIRST = 4096
+"""Bytes that are read of a new connection at first."""
+
+_CONNECTED = Reply(requests.ESTABLISHED, page)
+
 
 class Proxy:
     """Serves the proxy's listening socket."""
@@ -33,7 +38,25 @@ class Proxy:
     ) -> None:
         with contextlib.suppress(OSError):  # a kernel without it: the request is waited for here
             listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_DEFER_ACCEPT, SILENT_SECONDS)
-        connections.serve(listening, lambda connected: _Client(loop, connections, names, connected).begin())
+        self._loop = loop
+        self._connections = connections
+        self._names = names
+        connections.serve(listening, self._begin)
+
+    def _begin(self, connected: socket.socket) -> None:
+        """Read the request: most often it has come, is all that has, and is a CONNECT."""
+        received: bytes | None
+        try:
+            received = connected.recv(FIRST)
+        except BlockingIOError:
+            received = None
+        except OSError:  # the program has gone
+            received = b""
+        target = requests.whole_connect(received) if received and len(received) < FIRST else None
+        if target is not None:
+            self._connections.carry(connected, (self._names.target(target[0]), target[1]), _CONNECTED)
+        else:
+            _Client(self._loop, self._connections, self._names, connected).begin(received)
 
 
 class _Client:
@@ -51,10 +74,11 @@ class _Client:
         self._open = True
         self._timer: Timer | None = None
 
-    def begin(self) -> None:
-        """Read the request, and wait for it unless it has come already."""
+    def begin(self, received: bytes | None) -> None:
+        """Read the request, of which this much has come (None: nothing yet), and wait for the rest."""
         self._connections.hold(self)
-        self._ready()
+        if received is not None:
+            self._take(received)
         if self._open:
             self._timer = self._loop.after(REQUEST_SECONDS, lambda: self._refuse(b""))
             self._loop.watch(self._socket.fileno(), selectors.EVENT_READ, lambda mask: self._ready())
@@ -62,15 +86,22 @@ class _Client:
     def _ready(self) -> None:
         try:
             piece = self._socket.recv(requests.HEAD_LIMIT)
-            self._received += piece
+        except BlockingIOError:
+            return
+        except OSError:  # the program has gone
+            piece = b""
+        self._take(piece)
+
+    def _take(self, piece: bytes) -> None:
+        """Go on with bytes that have come; there are none after the last one."""
+        self._received += piece
+        try:
             if not piece:
                 self._refuse(b"")
             elif self._greeted or self._received[0] == requests.SOCKS:
                 self._read_socks()
             else:
                 self._read_http()
-        except BlockingIOError:
-            return
         except OSError:  # the program has gone
             self._refuse(b"")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import re
 import socket
 import struct
@@ -66,6 +67,20 @@ def parse_head(head: bytes) -> Request:
         b"Connection: " + (b"Upgrade" if upgrade else b"close"),
     ]
     return Request(target, b"\r\n".join(rewritten) + b"\r\n\r\n", None if upgrade else _length(kept))
+
+
+@functools.lru_cache(64)
+def whole_connect(received: bytes) -> Target | None:
+    """Return the target if this is a whole CONNECT request and nothing more, otherwise None.
+
+    It remembers some answers: programs ask for the same again and again.
+    """
+    if not received.startswith(b"CONNECT ") or received.find(b"\r\n\r\n") != len(received) - 4:
+        return None
+    try:
+        return parse_head(received[:-4]).target
+    except BadProxyRequest:
+        return None
 
 
 def _headers(lines: list[bytes]) -> list[tuple[bytes, bytes]]:
