@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import time
 from collections.abc import Mapping
@@ -31,9 +32,7 @@ class Client:
 
     async def ask(self, path: str, body: Mapping[str, Any], words: bytes) -> Answer:
         """Send a request and read its answer to the end. Raises `RuntimeError` if the words are not in it."""
-        if self._streams is None:
-            self._streams = await asyncio.open_connection(self._url.hostname, self._url.port)
-        reader, writer = self._streams
+        reader, writer = await self._connected()
         content = json.dumps(body).encode()
         head = (
             f"POST {self._url.path}/{path} HTTP/1.1\r\nHost: {self._url.netloc}\r\n"
@@ -55,9 +54,18 @@ class Client:
             raise RuntimeError(f"{words.decode()!r} is not in the answer {bytes(answer[:300])!r}")
         return Answer((found - begun) * 1000, (ended - begun) * 1000)
 
+    async def _connected(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        """Return the connection; a new one if the server has closed it, as servers do when it is idle."""
+        if self._streams is not None and self._streams[0].at_eof():
+            await self.aclose()
+        if self._streams is None:
+            self._streams = await asyncio.open_connection(self._url.hostname, self._url.port)
+        return self._streams
+
     async def aclose(self) -> None:
         """Close the connection."""
-        if self._streams is not None:
-            self._streams[1].close()
-            await self._streams[1].wait_closed()
-        self._streams = None
+        streams, self._streams = self._streams, None
+        if streams is not None:
+            streams[1].close()
+            with contextlib.suppress(ConnectionError):  # the server may have closed it first
+                await streams[1].wait_closed()

@@ -74,3 +74,22 @@ async def test_the_client_finds_words_while_the_model_goes_on() -> None:
             with pytest.raises(RuntimeError, match="is not in the answer"):
                 await client.ask(path, {"model": "m", "stream": True}, b"never said")
         await client.aclose()
+
+
+async def test_the_client_comes_back_after_its_server_has_hung_up() -> None:
+    connections: list[asyncio.StreamWriter] = []
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        connections.append(writer)
+        await reader.readuntil(b"\r\n\r\n{}")
+        writer.write(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n4\r\nword\r\n0\r\n\r\n")
+        writer.close()
+
+    async with await asyncio.start_server(serve, "127.0.0.1", 0) as server:
+        client = Client(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/v1")
+        for _ in range(2):
+            await client.ask("responses", {}, b"word")
+            assert client._streams is not None
+            assert await client._streams[0].read() == b""  # its end has arrived
+        await client.aclose()
+    assert len(connections) == 2
