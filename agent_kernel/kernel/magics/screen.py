@@ -11,6 +11,13 @@ if TYPE_CHECKING:
     from agent_kernel.kernel.notebook import Notebook
     from agent_kernel.kernel.outputs import CellOutputs
 
+_NAMES = {
+    "form": "forms",
+    "credentials": "passwords",
+    "payment": "payments",
+    "download": "downloads",
+    "domain": "other sites",
+}
 _USAGE = "Use %screen, %screen on, %screen on --allow RULE … or %screen off"
 
 
@@ -24,9 +31,9 @@ async def screen(notebook: Notebook, outputs: CellOutputs, arguments: str) -> No
             await notebook.shell("%screen", outputs, SCREEN_MODEL)
         case ["on"] | ["on", "--allow", *_] as words if len(words) != 2:
             notebook.screen.offer(words[2:])
-            allowed = f", but not before: {', '.join(words[2:])}" if words[2:] else ""
-            asks = f"You are asked before forms, passwords, payments, downloads and other sites{allowed}."
-            outputs.result(note(f"The agent can use the container's desktop. {asks}"))
+            *others, last = [_NAMES[each] for each in _NAMES if each not in words[2:]] or ["nothing"]
+            asked = f"{', '.join(others)} and {last}" if others else last
+            outputs.result(note(f"The agent can use the container's desktop. You are asked before {asked}."))
         case ["off"]:
             notebook.screen.offered = False
             outputs.result(note("The agent cannot use the desktop."))

@@ -47,7 +47,7 @@ class Desk:
 
     async def told(self, kind: str, until: Callable[[Json], bool] = lambda each: True) -> Json:
         """Return the newest report of a kind that is as expected; wait for one."""
-        for _ in range(60):
+        for _ in range(300):
             done = await self.sandbox("cat /mnt/data/told.jsonl 2>/dev/null || true")
             told: list[Json] = [json.loads(line) for line in done.stdout.splitlines()]
             if found := [each for each in told if each["kind"] == kind and until(each)]:

@@ -69,7 +69,7 @@ async def thirty_steps(desk: Desk) -> int:
 
 
 async def downloaded(desk: Desk) -> None:
-    for _ in range(60):
+    for _ in range(300):
         done = await desk.sandbox("cat /mnt/data/report.txt 2>/dev/null || true")
         if done.stdout == b"Quarterly report\n":
             return

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 _WAIT_FOR_CHANGE = 2.0
 _WAIT_QUIET = 0.4
 _WAIT_LONGEST = 10.0
+_WAIT_STEP = 0.2
 
 
 class BadAction(Exception):
@@ -84,8 +85,19 @@ def _type(desktop: Desktop, action: Mapping[str, Any]) -> None:
 
 
 def _wait(desktop: Desktop, action: Mapping[str, Any]) -> None:
+    end = time.monotonic() + _WAIT_LONGEST
     if desktop.screen.changed(time.monotonic() + _WAIT_FOR_CHANGE):
         desktop.screen.rest(_WAIT_QUIET, _WAIT_LONGEST)
+    pages = desktop.programs.pages
+    if pages is None or pages.loaded(time.monotonic()):
+        return
+    while not desktop.connection.woken and time.monotonic() < end and not pages.loaded(_soon()):
+        desktop.screen.changed(time.monotonic())
+    desktop.screen.rest(_WAIT_QUIET, max(0.0, end - time.monotonic()))
+
+
+def _soon() -> float:
+    return time.monotonic() + _WAIT_STEP
 
 
 def _nothing(desktop: Desktop, action: Mapping[str, Any]) -> None:

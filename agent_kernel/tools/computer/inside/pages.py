@@ -40,6 +40,7 @@ class BrowserPages:
         self._number = 0
         self._received = bytearray()
         self._sessions: dict[str, str] = {}
+        self._loading: set[tuple[str, str]] = set()  # sessions and frames
 
     def look(self) -> list[dict[str, Any]]:
         """Return what each page that shows has. One that does not answer counts as a form everywhere."""
@@ -47,6 +48,17 @@ class BrowserPages:
             return [seen for target in self._targets() if (seen := self._look(target)) is not None]
         except (OSError, ValueError, KeyError, TypeError):  # the browser has ended, or speaks otherwise
             return [SILENT]
+
+    def loaded(self, until: float) -> bool:
+        """Wait until no page loads, at most until the time `until` (monotonic). Return whether that is so."""
+        try:
+            for target in self._targets():
+                self._attached(target)
+            while self._loading and (message := self._message(until)) is not None:
+                self._heard(message)
+        except (OSError, ValueError, KeyError, TypeError):
+            return True
+        return not self._loading
 
     def close(self) -> None:
         """Close the pipe."""
@@ -57,13 +69,20 @@ class BrowserPages:
         found = self._ask("Target.getTargets", {}) or {"targetInfos": []}
         return [each["targetId"] for each in found["targetInfos"] if each["type"] == "page"]
 
-    def _look(self, target: str) -> dict[str, Any] | None:
+    def _attached(self, target: str) -> str | None:
+        """Return the session with a page, which tells what loads there; None if there is none."""
         if target not in self._sessions:
             attached = self._ask("Target.attachToTarget", {"targetId": target, "flatten": True})
             if attached is None:
-                return SILENT
+                return None
             self._sessions[target] = attached["sessionId"]
-        session = self._sessions[target]
+            self._ask("Page.enable", {}, self._sessions[target])
+        return self._sessions[target]
+
+    def _look(self, target: str) -> dict[str, Any] | None:
+        session = self._attached(target)
+        if session is None:
+            return SILENT
         frames = self._ask("Page.getFrameTree", {}, session)
         if frames is None:  # it shows a dialog, or does nothing else
             return SILENT
@@ -89,15 +108,16 @@ class BrowserPages:
         line = json.dumps({"id": self._number, "method": method, "params": params, **to}).encode() + b"\0"
         os.write(self._write, line)
         until = time.monotonic() + _ANSWER
-        while True:
-            end = self._received.find(b"\0")
-            if end >= 0:
-                message = json.loads(self._received[:end])
-                del self._received[: end + 1]
-                if message.get("id") == self._number:
-                    result: dict[str, Any] | None = message.get("result")
-                    return result
-                continue
+        while (message := self._message(until)) is not None:
+            if message.get("id") == self._number:
+                result: dict[str, Any] | None = message.get("result")
+                return result
+            self._heard(message)
+        return None
+
+    def _message(self, until: float) -> dict[str, Any] | None:
+        """Return the next message, None if there is none by the time `until`. Raises `OSError`."""
+        while (end := self._received.find(b"\0")) < 0:
             left = until - time.monotonic()
             if left <= 0 or not select.select([self._read], [], [], left)[0]:
                 return None
@@ -105,6 +125,21 @@ class BrowserPages:
             self._received += piece
             if not piece or len(self._received) > _LONGEST:
                 raise OSError("the browser's pipe has ended")
+        message: dict[str, Any] = json.loads(self._received[:end])
+        del self._received[: end + 1]
+        return message
+
+    def _heard(self, message: dict[str, Any]) -> None:
+        """Note what an event says about loading."""
+        session, frame = message.get("sessionId", ""), message.get("params", {}).get("frameId", "")
+        if message.get("method") == "Page.frameStartedLoading":
+            self._loading.add((session, frame))
+        elif message.get("method") in ("Page.frameStoppedLoading", "Page.frameDetached"):
+            self._loading.discard((session, frame))
+        elif message.get("method") == "Target.detachedFromTarget":
+            gone = message["params"]["sessionId"]
+            self._loading = {each for each in self._loading if each[0] != gone}
+            self._sessions = {target: kept for target, kept in self._sessions.items() if kept != gone}
 
 
 def placed(seen: dict[str, Any]) -> dict[str, Any]:
