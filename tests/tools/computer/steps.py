@@ -61,7 +61,7 @@ async def thirty_steps(desk: Desk) -> int:
     await desk.told("second", lambda each: each["value"] == "zwei")
     await act(key("ALT", "F4"))
     await desk.told("closed")
-    await act(key("ctrl", "plus"))
+    await act(click(100, 50), key("ctrl", "plus"))
     await desk.told("zoom", lambda each: each["ratio"] > 1)
     await act(key("ctrl+0"))
     await desk.told("zoom", lambda each: each["ratio"] == 1)
