@@ -37,6 +37,10 @@ class KeepsLibrary(Protocol):
         """Return the documents, oldest first. Raises `NotFound` if the store is gone."""
         ...
 
+    async def document_text(self, store_id: str, file_id: str) -> Sequence[str]:
+        """Return the text of a document in chunks, which overlap. Raises `NotFound` if it is gone."""
+        ...
+
     async def remove_document(self, store_id: str, file_id: str) -> None:
         """Delete a document with its upload. Does nothing if it is gone."""
         ...

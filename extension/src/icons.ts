@@ -51,3 +51,11 @@ export const filesIcon = new LabIcon({
   <path class="jp-icon3" fill="#616161" d="M12 2 3 6.5v11L12 22l9-4.5v-11zm0 2.2 6 3-6 3-6-3zM5 8.9l6 3v7.4l-6-3zm8 10.4v-7.4l6-3v7.4z"/>
 </svg>`,
 });
+
+/** Quotation marks: what an answer cites. */
+export const citationsIcon = new LabIcon({
+  name: "jupyter-agent-kernel:citations",
+  svgstr: `<svg xmlns="http://www.w3.org/2000/svg" width="16" viewBox="0 0 24 24">
+  <path class="jp-icon3" fill="#616161" d="M3 6h8v8l-3 5H5l2-5H3zm11 0h8v8l-3 5h-3l2-5h-4z"/>
+</svg>`,
+});

@@ -1,5 +1,6 @@
 /** The plugins of this extension: one folder each. */
 
+import { citations } from "./citations/plugin";
 import { notebooks } from "./connection/plugin";
 import { container } from "./files/container";
 import { files } from "./files/plugin";
@@ -23,6 +24,7 @@ export default [
   inbox,
   variables,
   history,
+  citations,
   files,
   container,
   terminal,

@@ -14,6 +14,7 @@ from agent_kernel.kernel.panel import (
     history,
     models,
     network,
+    passages,
     readiness,
     settings,
     tables,
@@ -75,6 +76,7 @@ REQUESTS: dict[str, Answer] = {
     "variables": variables.listing,
     "table": variables.table,
     "files": files.listing,
+    "passage": passages.around,
     "rows": tables.rows,
     "upload": files.upload,
     "chunk": files.chunk,
@@ -120,6 +122,7 @@ READS = frozenset(
             "compare",
             "changes",
             "terminal-read",
+            "passage",
         ),
     }
 )

@@ -12,13 +12,14 @@ from hashlib import blake2b
 from agent_kernel.kernel.provenance.evidence import Evidence
 from agent_kernel.kernel.provenance.marks import annotated
 from agent_kernel.kernel.provenance.notes import Notes
-from agent_kernel.kernel.render.bundles import Bundle, ShownItem, anchored
+from agent_kernel.kernel.render.bundles import METADATA_KEY, Bundle, ShownItem, anchored
 from agent_kernel.kernel.render.code.call import code_texts
 from agent_kernel.kernel.render.items import Seconds, limit_of, render_all
 from agent_kernel.kernel.render.message import (
     answer_html,
     message,
     message_text,
+    sources_of,
     with_sources,
 )
 from agent_kernel.kernel.render.search.call import search_texts
@@ -71,7 +72,7 @@ class TurnItems:
         bundles = render_all(item, self._message if answers else None, seconds)
         texts = TEXTS.get(str(item.get("type"))) if self._linked else None
         if texts is None:
-            yield from bundles
+            yield from (_with_cited(bundle, item) if answers else bundle for bundle in bundles)
             return
         for place, bundle in enumerate(bundles):
             displayed = [text_of_html(str(bundle.data.get("text/html", "")))]
@@ -95,6 +96,15 @@ class TurnItems:
         """
         content = json.dumps([self._key, number, bundle.data.get(ITEM_MIME, bundle.data.get("text/html"))])
         return f"output-{blake2b(content.encode(), digest_size=6).hexdigest()}"
+
+
+def _with_cited(bundle: Bundle, item: Item) -> Bundle:
+    """Return an answer's bundle with what it cites in its metadata, as `message` lists it."""
+    cited = [{"name": name, "files": ids} for name, ids in sources_of(item).items()]
+    if not cited:
+        return bundle
+    about = {**bundle.metadata.get(METADATA_KEY, {}), "cited": cited}
+    return Bundle(bundle.data, {**bundle.metadata, METADATA_KEY: about})
 
 
 _INLINE = re.compile(r"<summary.*?</summary>|</?(?:a|b|code|em|i|span|strong)\b[^>]*>", re.DOTALL)

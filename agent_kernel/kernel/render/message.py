@@ -16,6 +16,9 @@ _NAME = 200
 _MOST = 50
 """Characters of a cited document's name, and documents, that are shown."""
 
+CITED = "agent-kernel-cited"
+"""The class by which the JupyterLab extension finds the documents below an answer, each an element."""
+
 
 def message(item: Item, limit: int, passages: Passages | None = None) -> ShownItem | None:
     """Render the message's Markdown; None for an empty one. `passages` are of documents that it may cite."""
@@ -41,7 +44,7 @@ def with_sources(shown: ShownItem, item: Item, passages: Passages | None = None)
     else:
         cited = f"Cited: {escape(', '.join(sources))}"
     return ShownItem(
-        f'{shown.html}<div style="{QUIET}">{cited}</div>',
+        f'{shown.html}<div class="{CITED}" style="{QUIET}">{cited}</div>',
         f"{shown.markdown}\n\n*Cited:* {', '.join(map(markdown_text, sources))}",
         f"{shown.plain}\n\nCited: {', '.join(sources)}",
     )

@@ -56,6 +56,12 @@ class RemoteLibrary:
                 async for each in self._client.vector_stores.files.list(store_id, limit=100, order="asc")
             ]
 
+    async def document_text(self, store_id: str, file_id: str) -> Sequence[str]:
+        """See `KeepsLibrary`."""
+        async with translated(self._client):
+            found = self._client.vector_stores.files.content(file_id, vector_store_id=store_id)
+            return [each.text or "" async for each in found]
+
     async def remove_document(self, store_id: str, file_id: str) -> None:
         """See `KeepsLibrary`."""
         with suppress(NotFound):

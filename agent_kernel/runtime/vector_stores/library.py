@@ -56,6 +56,10 @@ class LocalLibrary:
                 return found
             after = page.data[-1].id
 
+    async def document_text(self, store_id: str, file_id: str) -> Sequence[str]:
+        """See `KeepsLibrary`."""
+        return await self.vector_stores.files.content(store_id, file_id)
+
     async def remove_document(self, store_id: str, file_id: str) -> None:
         """See `KeepsLibrary`."""
         with suppress(NotFound):

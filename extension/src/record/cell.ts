@@ -3,6 +3,7 @@
 import type { CodeCell } from "@jupyterlab/cells";
 import type { TranslationBundle } from "@jupyterlab/translation";
 
+import type { Citation } from "../citations/chosen";
 import type { AgentNotebook } from "../connection/notebook";
 import { Fold } from "./fold";
 import { outputsOf } from "./outputs";
@@ -14,9 +15,10 @@ export class CellRecord {
     notebook: AgentNotebook,
     trans: TranslationBundle,
     shown: boolean,
+    cite: (citations: readonly Citation[], at: number) => void,
   ) {
     this._fold = new Fold(_cell, trans, shown);
-    this._tools = new Tools(notebook, _cell, trans);
+    this._tools = new Tools(notebook, _cell, trans, cite);
     const { outputArea } = _cell;
     outputArea.model.changed.connect(this._draw, this);
     outputArea.outputLengthChanged.connect(this._draw, this);

@@ -6,6 +6,8 @@ import type { NotebookPanel } from "@jupyterlab/notebook";
 import { ISettingRegistry } from "@jupyterlab/settingregistry";
 import { ITranslator, nullTranslator } from "@jupyterlab/translation";
 
+import { chosen, type Citation } from "../citations/chosen";
+import { CITATIONS } from "../citations/plugin";
 import { fields } from "../connection/messages";
 import type { AgentNotebook } from "../connection/notebook";
 import { IAgentNotebooks, LANGUAGE } from "../connection/plugin";
@@ -46,11 +48,15 @@ export const record: JupyterFrontEndPlugin<void> = {
     const look = (notebook: AgentNotebook) => {
       const { panel } = notebook;
       if (panel.isDisposed) return;
+      const cite = (citations: readonly Citation[], at: number) => {
+        chosen.choose(notebook, citations, at);
+        void app.commands.execute(CITATIONS);
+      };
       const isOurs = notebook.isOurs || isWrittenForUs(panel);
       for (const cell of panel.content.widgets) {
         if (!(cell instanceof CodeCell)) continue;
         if (isOurs && !known.has(cell)) {
-          known.set(cell, new CellRecord(cell, notebook, trans, shown(panel)));
+          known.set(cell, new CellRecord(cell, notebook, trans, shown(panel), cite));
           cell.disposed.connect(() => known.delete(cell));
         } else if (!isOurs) {
           known.get(cell)?.remove();

@@ -3,6 +3,8 @@
 import type { CodeCell } from "@jupyterlab/cells";
 import type { TranslationBundle } from "@jupyterlab/translation";
 
+import type { Citation } from "../citations/chosen";
+import { openOnClick } from "../citations/cited";
 import type { AgentNotebook } from "../connection/notebook";
 import { chartOf } from "../charts/charts";
 import { ChartView } from "../charts/view";
@@ -19,10 +21,12 @@ const TOOLS = "jp-agent-tools";
 const BELOW = "jp-agent-below";
 
 export class Tools {
+  /** `cite` opens one of an answer's citations. */
   constructor(
     private readonly _notebook: AgentNotebook,
     private readonly _cell: CodeCell,
     private readonly _trans: TranslationBundle,
+    private readonly _cite: (citations: readonly Citation[], at: number) => void,
   ) {}
 
   /** Puts the buttons on the outputs, which are those that the cell shows. */
@@ -31,7 +35,7 @@ export class Tools {
       const output = outputs[index];
       const known = this._drawn.get(widget.node);
       if (known && known === output?.data) return;
-      clear(widget.node);
+      this._clear(widget.node);
       if (!output) return;
       this._drawn.set(widget.node, output.data);
       this._add(widget.node, output, outputs.slice(0, index));
@@ -40,12 +44,15 @@ export class Tools {
 
   remove(): void {
     for (const { node } of this._cell.outputArea.widgets) {
-      clear(node);
+      this._clear(node);
       this._drawn.delete(node);
     }
   }
 
   private _add(node: HTMLElement, output: Output, before: readonly Output[]): void {
+    const clicks = new AbortController();
+    this._clicks.set(node, clicks);
+    openOnClick(node, output, before, this._cite, clicks.signal);
     const bar = element("div", TOOLS);
     const seconds = secondsOf(output.about);
     if (seconds.length) element("span", "jp-agent-took", bar, seconds.map(duration).join(", "));
@@ -87,12 +94,14 @@ export class Tools {
     button(this._trans.__("Explain"), bar, ask("explain"));
   }
 
-  private readonly _drawn = new WeakMap<HTMLElement, Output["data"]>();
-}
+  private _clear(node: HTMLElement): void {
+    this._clicks.get(node)?.abort();
+    node.classList.remove("jp-agent-explored");
+    node.querySelectorAll(`:scope > .${TOOLS}, :scope > .${BELOW}`).forEach((each) => {
+      each.remove();
+    });
+  }
 
-function clear(node: HTMLElement): void {
-  node.classList.remove("jp-agent-explored");
-  node.querySelectorAll(`:scope > .${TOOLS}, :scope > .${BELOW}`).forEach((each) => {
-    each.remove();
-  });
+  private readonly _drawn = new WeakMap<HTMLElement, Output["data"]>();
+  private readonly _clicks = new WeakMap<HTMLElement, AbortController>();
 }
