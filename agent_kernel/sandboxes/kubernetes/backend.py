@@ -42,7 +42,7 @@ from agent_kernel.sandboxes.optional import Volume
 
 _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,99}")
 _READY_SECONDS = 60.0
-_END_SECONDS = 60.0
+_END_SECONDS = 180.0
 _DYING_SECONDS = 5.0
 _GRACE = "1"
 """The seconds that a pod has to end itself."""
