@@ -141,6 +141,7 @@ class ResponsesModel:
                         self._check_compaction(request, delta)
                     yield delta
                 if reader.finished:
+                    await events.end()
                     return
             whole = events.done
         if whole:

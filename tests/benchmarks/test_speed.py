@@ -14,6 +14,7 @@ from benchmarks.speed.bench import QUICK, Bench, Figures
 from benchmarks.speed.client import Client
 from benchmarks.speed.limits import LIMITS
 from benchmarks.turns import servers
+from tests.models.sending.serving import serving
 
 FAST = [{"now first embedded ms": 30.0, "before first embedded ms": each} for each in (60.0, 100.0, 120.0)]
 
@@ -77,16 +78,12 @@ async def test_the_client_finds_words_while_the_model_goes_on() -> None:
 
 
 async def test_the_client_comes_back_after_its_server_has_hung_up() -> None:
-    connections: list[asyncio.StreamWriter] = []
-
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        connections.append(writer)
         await reader.readuntil(b"\r\n\r\n{}")
         writer.write(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n4\r\nword\r\n0\r\n\r\n")
-        writer.close()
 
-    async with await asyncio.start_server(serve, "127.0.0.1", 0) as server:
-        client = Client(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/v1")
+    async with serving(serve) as (url, connections):
+        client = Client(url)
         for _ in range(2):
             await client.ask("responses", {}, b"word")
             assert client._streams is not None

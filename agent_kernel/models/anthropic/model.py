@@ -83,6 +83,7 @@ class AnthropicModel:
                 for delta in self._upstream.reading(room.read(reader, event)):
                     yield delta
                 if reader.finished:
+                    await events.end()
                     break
             whole = events.done
         if not reader.ended:

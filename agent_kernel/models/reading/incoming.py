@@ -5,17 +5,19 @@ from __future__ import annotations
 import asyncio
 import json
 import re
+import ssl
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator
 from contextlib import aclosing, suppress
 from typing import Any
 
+import anyio
 import httpx2
 
 _FIELD = re.compile(r"(?:data|event|id|retry)?:")
 _EMPTY = b" \t\r\n\xef\xbb\xbf"
 _KEPT = 4096  # bytes at the beginning and at the end of an answer
 _REST = 0.1
-"""Seconds for what follows `[DONE]`. A connection whose answer was read to its end can be used again."""
+"""Seconds for what follows the end of an answer. A connection that was read to the end can be used again."""
 
 
 class Events:
@@ -32,6 +34,13 @@ class Events:
     def done(self) -> bool:
         """Whether the server has marked its answer as complete."""
         return self._incoming.done
+
+    async def end(self) -> None:
+        """Read what follows the event that ends the answer, so that its connection can be used again.
+
+        Waits a tenth of a second at most. Nothing that comes then is part of the answer.
+        """
+        await self._incoming.drain()
 
     def text(self) -> str:
         """Return the beginning of a body that is not a stream; empty for a stream."""
@@ -55,6 +64,7 @@ class Incoming:
         self._begin = b""
         self._end = b""
         self._lines = _Lines()
+        self._pieces: AsyncIterator[bytes] | None = None
 
     async def events(self) -> AsyncGenerator[Any, None]:
         """Yield the JSON of each event, as it arrives.
@@ -63,11 +73,12 @@ class Incoming:
         raises.
         """
         async with aclosing(self._response.aiter_bytes()) as pieces:
+            self._pieces = pieces
             async for piece in pieces:
                 for data in self._read(piece):
                     if data.startswith(b"[DONE]"):
                         self.done = True
-                        await self._drain(pieces)
+                        await self.drain()
                         return
                     yield json.loads(data.decode())
 
@@ -85,10 +96,13 @@ class Incoming:
         self._end = piece[-_KEPT:] if len(piece) >= _KEPT else self._end[len(piece) - _KEPT :] + piece
         yield from self._lines.data(piece)
 
-    async def _drain(self, pieces: AsyncIterator[bytes]) -> None:
-        with suppress(TimeoutError, httpx2.HTTPError):
+    async def drain(self) -> None:
+        """Read on to the end of the body, `_REST` seconds at most."""
+        if self._pieces is None:
+            return
+        with suppress(TimeoutError, httpx2.HTTPError, ssl.SSLError, anyio.EndOfStream):
             async with asyncio.timeout(_REST):
-                async for _ in pieces:
+                async for _ in self._pieces:
                     pass
 
     def text(self) -> str:

@@ -11,6 +11,7 @@ import openai
 import pytest
 
 from agent_kernel.models.sending.client import OpenAIClient
+from tests.models.sending.serving import serving
 
 BODY = {"model": "m", "stream": True, "messages": [{"role": "user", "content": "Grüße 🎈"}]}
 ITS_OWN = {"x-stainless-retry-count", "x-stainless-read-timeout", "x-stainless-raw-response"}
@@ -29,10 +30,9 @@ async def listening(answer: bytes) -> AsyncIterator[tuple[str, list[Sent]]]:
         headers = {name.lower(): value for name, _, value in (line.partition(": ") for line in lines)}
         sent.append((first, headers, await reader.readexactly(int(headers["content-length"]))))
         writer.write(answer)
-        writer.close()
 
-    async with await asyncio.start_server(serve, "127.0.0.1", 0) as server:
-        yield f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/v1", sent
+    async with serving(serve) as (url, _):
+        yield url, sent
 
 
 def answer(status: int, body: bytes) -> bytes:

@@ -1,0 +1,50 @@
+"""A turn does not connect anew: what an upstream sends after its answer is read, for a moment."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from agent_kernel.models.catalogue import Models
+from agent_kernel.protocol.deltas import TextDelta
+from benchmarks.turns.upstream import RESPONSE, Model
+from tests.models.sending.serving import serving
+from tests.tools.made import model_request
+
+USER = {"role": "user", "content": "Hi"}
+HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n"
+
+
+async def answer(models: Models, name: str) -> str:
+    model, upstream_name = models.resolve(name)
+    said = [each async for each in model.stream(model_request(upstream_name, [USER]))]
+    return "".join(each.text for each in said if isinstance(each, TextDelta))
+
+
+@pytest.mark.parametrize("dialect", ["chat", "responses"])
+@pytest.mark.parametrize("milliseconds", [0.0, 0.001])
+async def test_two_answers_need_one_connection(dialect: str, milliseconds: float) -> None:
+    async with serving(Model(milliseconds, milliseconds).serve) as (url, connections):
+        models = Models(upstream_url=url, upstream_key=None, default=f"{dialect}/m")
+        for _ in range(2):
+            assert await answer(models, f"{dialect}/m") == "word " * 50
+        await models.aclose()
+    assert len(connections) == 1
+
+
+async def endless(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    """Answer, and neither end the body nor close the connection."""
+    await reader.readuntil(b"\r\n\r\n")
+    whole = b"".join(RESPONSE)
+    writer.write(HEAD + b"%x\r\n%s\r\n" % (len(whole), whole))
+    await reader.read(-1)  # until the client hangs up
+
+
+async def test_a_server_that_does_not_end_is_left() -> None:
+    async with serving(endless) as (url, connections), asyncio.timeout(30):
+        models = Models(upstream_url=url, upstream_key=None, default="responses/m")
+        for _ in range(2):
+            assert await answer(models, "responses/m") == "word " * 50
+        await models.aclose()
+    assert len(connections) == 2
