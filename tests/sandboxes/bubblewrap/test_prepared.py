@@ -80,6 +80,10 @@ async def test_all_but_the_first_are_forks_of_one_parent(tmp_path: Path, toolbox
     assert not is_fork(first)
     assert all(map(is_fork, others))
     assert len({each.ppid() for each in others}) == 1
+    for ref in refs[1:]:
+        channel = await Channel.open(await backend.stream(ref))
+        assert await output(channel, "echo here") == "here\n"  # so its shell has become bash
+        await channel.aclose()
     programs = [each.name() for other in others for each in other.children(recursive=True)]
     assert set(programs) <= {"bash"}
     await asyncio.gather(*map(backend.delete, refs))
