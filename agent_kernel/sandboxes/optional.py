@@ -123,6 +123,8 @@ class ComputeUsage:
     cpu_seconds: float
     memory_bytes: int
     """Bytes, without cached files that the kernel would drop first."""
+    slow: bool = False
+    """Whether the source takes a second or more to answer."""
 
 
 @runtime_checkable

@@ -68,6 +68,8 @@ async def the_engine_says_the_same(backend: DockerBackend, ref: SandboxRef, burn
     assert asked is not None
     assert burnt.cpu_seconds <= asked.cpu_seconds <= (await read(backend, ref)).cpu_seconds
     assert asked.memory_bytes > 0
+    backend._groups.pop(ref.id)
+    assert (await read(backend, ref)).cpu_seconds >= asked.cpu_seconds
 
 
 def test_a_group_that_others_share_is_not_read() -> None:

@@ -9,6 +9,11 @@ from typing import Any
 
 HEADER = ("CPU s", "memory GB s", "bytes out")
 
+NO_CALL = ("", "", "")
+"""The cells of a turn that ran nothing in a container."""
+
+NOT_MEASURED = "not measured"
+
 LARGEST = 1e18
 """A larger amount in a response is none."""
 
@@ -31,8 +36,10 @@ class TurnCompute:
 
     def cells(self) -> list[str]:
         """Return the cells of a table with `HEADER`."""
-        cpu = "" if self.cpu_seconds is None else f"{self.cpu_seconds:.2f}"
-        memory = "" if self.memory_byte_seconds is None else f"{self.memory_byte_seconds / 1e9:.2f}"
+        memory_gb = None if self.memory_byte_seconds is None else self.memory_byte_seconds / 1e9
+        cpu, memory = (
+            NOT_MEASURED if each is None else f"{each:.2f}" for each in (self.cpu_seconds, memory_gb)
+        )
         return [cpu, memory, f"{self.bytes_out:,}"]
 
 
@@ -57,6 +64,10 @@ def read_compute(found: Any) -> TurnCompute | None:
         return None
     cpu, memory, sent = map(_amount, map(found.get, ("cpu_seconds", "memory_byte_seconds", "bytes_out")))
     return TurnCompute(cpu, memory, int(sent or 0))
+
+
+def _shown(amount: float | None, unit: float) -> str:
+    return NOT_MEASURED if amount is None else f"{amount / unit:.2f}"
 
 
 def _amount(value: Any) -> float | None:

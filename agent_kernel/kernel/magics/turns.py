@@ -66,13 +66,13 @@ async def usage(notebook: Notebook, outputs: CellOutputs, arguments: str) -> Non
 
 def _add_compute(rows: Sequence[list[str]], records: Sequence[TurnRecord]) -> Sequence[str]:
     """Add what each turn used, and their sum, to its row. Return the header; nothing if nothing is known."""
-    from agent_kernel.kernel.costs.compute import HEADER, TurnCompute, sum_of
+    from agent_kernel.kernel.costs.compute import HEADER, NO_CALL, sum_of
 
     used = sum_of(record.compute for record in records)
     if used is None:
         return ()
     for row, compute in zip(rows, [*(record.compute for record in records), used], strict=True):
-        row += compute.cells() if compute is not None else TurnCompute().cells()
+        row += compute.cells() if compute is not None else NO_CALL
     return HEADER
 
 
@@ -81,8 +81,10 @@ def _own(records: Sequence[TurnRecord]) -> list[str]:
     from agent_kernel.kernel.costs.compute import sum_of
 
     used = sum_of(record.compute for record in records)
-    if used is None or used.cpu_seconds is None:
+    if used is None:
         return []
+    if used.cpu_seconds is None:
+        return ["The processor time of your own commands was not measured."]
     return [f"Your own commands used {used.cpu_seconds:.2f} s of processor time."]
 
 

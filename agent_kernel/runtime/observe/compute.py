@@ -3,7 +3,8 @@
 It is read before the first call in a sandbox, at the end of each turn that ran a call, and every few seconds
 while calls run. All processor time between two readings belongs to the turn that ends next, also what
 background processes use between turns. Memory counts while calls run: what is held at a reading, for the time
-since the reading before.
+since the reading before. A source that answers slowly, as an older engine on another machine, is read in the
+background: no turn waits for it, and what its last reading did not have yet is part of the next turn.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import time
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from typing import Any
 
 from agent_kernel.errors import SandboxError
 from agent_kernel.sandboxes.optional import ComputeUsage
@@ -24,7 +26,13 @@ EVERY = 5.0
 """Seconds between two readings while calls run."""
 
 PATIENCE = 2.0
-"""Seconds that a reading may take. A turn does not wait longer for a slow engine."""
+"""Seconds that a turn waits for a reading."""
+
+BACKGROUND_PATIENCE = 5.0
+"""Seconds that a reading in the background may take."""
+
+MEASURED = ("cpu_seconds", "memory_byte_seconds")
+"""What `not_measured` names where it could not be read."""
 
 
 @dataclass
@@ -36,20 +44,25 @@ class ComputeUse:
     memory_byte_seconds: float | None = None
     bytes_out: int = 0
 
-    def shown(self) -> Mapping[str, float]:
+    def shown(self) -> Mapping[str, Any]:
         """Return it as a response shows it in `agent_kernel.compute`."""
-        found: dict[str, float] = {"bytes_out": self.bytes_out}
-        if self.cpu_seconds is not None and self.memory_byte_seconds is not None:
-            found["cpu_seconds"] = round(self.cpu_seconds, 6)
-            found["memory_byte_seconds"] = round(self.memory_byte_seconds)
-        return found
+        if self.cpu_seconds is None or self.memory_byte_seconds is None:
+            return {"bytes_out": self.bytes_out, "not_measured": list(MEASURED)}
+        return {
+            "bytes_out": self.bytes_out,
+            "cpu_seconds": round(self.cpu_seconds, 6),
+            "memory_byte_seconds": round(self.memory_byte_seconds),
+        }
 
     def counts(self) -> Mapping[str, float]:
         """Return it as amounts of the counters in `/metrics`."""
+        sent = {"sandbox_sent_bytes_total": self.bytes_out}
+        if self.cpu_seconds is None or self.memory_byte_seconds is None:
+            return {**sent, "sandbox_unmeasured_turns_total": 1}
         return {
-            "sandbox_cpu_seconds_total": self.cpu_seconds or 0,
-            "sandbox_memory_byte_seconds_total": self.memory_byte_seconds or 0,
-            "sandbox_sent_bytes_total": self.bytes_out,
+            **sent,
+            "sandbox_cpu_seconds_total": self.cpu_seconds,
+            "sandbox_memory_byte_seconds_total": self.memory_byte_seconds,
         }
 
 
@@ -79,7 +92,7 @@ class ComputeMeter:
         self._reading = asyncio.Lock()
         self._timer: asyncio.TimerHandle | None = None
         self._sampling: asyncio.Task[None] | None = None
-        self._failed = False
+        self._failed = self._slow = False
 
     @asynccontextmanager
     async def running(self, sandbox: str, turn: str) -> AsyncGenerator[None, None]:
@@ -99,23 +112,28 @@ class ComputeMeter:
             if self._running == 0 and self._timer is not None:
                 self._timer.cancel()
                 self._timer = None
+                if self._slow:  # it may answer before the model has
+                    self._sample()
 
     async def take(self, turn: str) -> ComputeUse | None:
         """Return what was used since the last time that a turn took it. None if this turn ran no call."""
         if turn not in self._turns:
             return None
         self._turns.discard(turn)
-        await self.look()
+        if not self._slow:
+            await self.look(PATIENCE)
+        elif self._sampling is not None:
+            await asyncio.wait({self._sampling}, timeout=PATIENCE)
         taken, self._use = self._use, ComputeUse(self._use.backend)
         sent = self._sent()
         taken.bytes_out, self._out = max(0, sent - self._out), sent
         return taken
 
-    async def look(self) -> None:
+    async def look(self, patience: float = BACKGROUND_PATIENCE) -> None:
         """Read the counters, and add what was used since the reading before."""
         async with self._reading:
             found = (
-                await self._found(self._sandbox) if self._sandbox else None
+                await self._found(self._sandbox, patience) if self._sandbox else None
             )  # the call may have been cut off
             if found is None:
                 return
@@ -132,20 +150,22 @@ class ComputeMeter:
         """Begin with a sandbox. What it used before, by its start for example, is not counted."""
         async with self._reading:
             if sandbox != self._sandbox:  # otherwise a parallel call has begun with it
-                found = await self._found(sandbox)
+                found = await self._found(sandbox, PATIENCE)
                 self._last = None if found is None else found.cpu_seconds
                 self._sandbox = sandbox
 
-    async def _found(self, sandbox: str) -> ComputeUsage | None:
+    async def _found(self, sandbox: str, patience: float) -> ComputeUsage | None:
         try:
-            async with asyncio.timeout(PATIENCE):
-                return await self._read(sandbox)
+            async with asyncio.timeout(patience):
+                found = await self._read(sandbox)
         except (SandboxError, TimeoutError) as error:
             level = logging.DEBUG if self._failed else logging.WARNING
             self._failed = True
-            why = str(error) or f"There was no answer within {PATIENCE:g} s."
+            why = str(error) or f"There was no answer within {patience:g} s."
             log.log(level, "What the sandbox %s uses could not be read: %s", sandbox, why)
             return None
+        self._slow = found is not None and found.slow
+        return found
 
     def _count_time(self) -> None:
         if self._running:
@@ -157,5 +177,9 @@ class ComputeMeter:
         self._timer = asyncio.get_running_loop().call_later(EVERY, self._begin_sample)
 
     def _begin_sample(self) -> None:
-        self._sampling = asyncio.create_task(self.look(), name="container-metering")
+        self._sample()
         self._sample_later()
+
+    def _sample(self) -> None:
+        if self._sampling is None or self._sampling.done():
+            self._sampling = asyncio.create_task(self.look(), name="container-metering")

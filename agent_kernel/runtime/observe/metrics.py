@@ -26,6 +26,7 @@ COUNTERS: Mapping[str, str] = {
     "sandbox_cpu_seconds_total": "Processor time of sandboxes, in seconds.",
     "sandbox_memory_byte_seconds_total": "Memory that sandboxes held while calls ran, in bytes by seconds.",
     "sandbox_sent_bytes_total": "Bytes that programs in sandboxes sent out.",
+    "sandbox_unmeasured_turns_total": "Turns whose processor time and memory were not measured.",
 }
 """The counters and their help texts."""
 

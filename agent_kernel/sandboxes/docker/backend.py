@@ -37,7 +37,6 @@ from agent_kernel.sandboxes.docker.container import (
 )
 from agent_kernel.sandboxes.docker.engine import (
     Engine,
-    answers_stats_at_once,
     ends_what_it_should_remove,
     engine_errors,
     has_image,
@@ -228,16 +227,11 @@ class DockerBackend:
             await self._engine.ask(docker_snapshots.clear, api)
 
     async def usage(self, ref: SandboxRef) -> ComputeUsage | None:
-        """Read the counters of the container's control group, or ask the engine; see `Metering.usage`.
-
-        None for an engine elsewhere that would take a second to answer.
-        """
+        """Read the counters of the container's control group, or ask the engine; see `Metering.usage`."""
         found = await asyncio.to_thread(read_usage, self._groups.get(ref.id, {}))
         if found is not None:
             return found
         api = await self._engine.api()
-        if not answers_stats_at_once(api):
-            return None
         return await self._engine.ask(stats, api, container_name(ref.id))
 
     async def checkpoint(

@@ -166,24 +166,29 @@ def inspect(api: APIClient, name: str) -> Mapping[str, Any] | None:
     return found
 
 
-def answers_stats_at_once(api: APIClient) -> bool:
-    """Return whether the engine reads a container's counters when it is asked (version 25 and later).
-
-    Earlier ones, and Podman, wait for their own next reading: up to a second.
-    """
-    return tuple(map(int, api.api_version.split("."))) >= (1, 44)
+_ONE_SHOT, _AT_ONCE = (1, 41), (1, 44)
+"""Versions of the API since which an engine takes a request for one reading alone, and reads at once."""
 
 
 def stats(api: APIClient, name: str) -> ComputeUsage | None:
-    """Return what a container has used, as the engine says; None if it does not run."""
-    found: Mapping[str, Any] = api.stats(name, stream=False, one_shot=True)
+    """Return what a container has used, as the engine says; None if it does not run.
+
+    Engines before version 25, and Podman, wait for their own next reading: a second or two.
+    """
+    from docker.errors import NotFound
+
+    version = tuple(map(int, api.api_version.split(".")))
+    try:
+        found: Mapping[str, Any] = api.stats(name, stream=False, one_shot=version >= _ONE_SHOT or None)
+    except NotFound:
+        return None
     try:
         cpu, memory = found["cpu_stats"]["cpu_usage"]["total_usage"], found["memory_stats"]
         held, parts = memory["usage"], memory.get("stats") or {}
     except KeyError:
         return None
     idle = parts.get("total_inactive_file", parts.get("inactive_file", 0))
-    return ComputeUsage(cpu / 1e9, max(0, held - idle))
+    return ComputeUsage(cpu / 1e9, max(0, held - idle), slow=version < _AT_ONCE)
 
 
 def has_image(api: APIClient, image: str) -> bool:

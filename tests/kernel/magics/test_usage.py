@@ -111,6 +111,25 @@ async def test_usage_shows_compute_by_cell_and_its_sum() -> None:
     ]
 
 
+async def test_usage_says_what_was_not_measured() -> None:
+    records = [
+        TurnRecord(1, model="local/x", input_tokens=5, compute=TurnCompute(bytes_out=9)),
+        TurnRecord(2, model="local/x"),
+        TurnRecord(3, model=SHELL_MODEL, compute=TurnCompute()),
+    ]
+    shown: list[Any] = []
+    notebook: Any = SimpleNamespace(
+        settings=SimpleNamespace(prices={}), ledger=SimpleNamespace(records=records)
+    )
+    outputs: Any = SimpleNamespace(result=shown.append)
+    await turns.usage(notebook, outputs, "")
+    text = shown[0].data["text/plain"]
+    assert "The processor time of your own commands was not measured." in text
+    cells = {line.split()[0]: line.split() for line in text.splitlines() if line.strip()}
+    assert cells["1"][-5:] == cells["all"][-5:] == ["not", "measured", "not", "measured", "9"]
+    assert cells["2"][-1] == "0", "the turn's tokens: it ran nothing"
+
+
 @pytest.mark.parametrize(
     ("model", "own", "expected"),
     [

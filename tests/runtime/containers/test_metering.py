@@ -111,7 +111,11 @@ async def test_a_failed_reading_is_logged_once_and_fails_nothing(
     with caplog.at_level(logging.WARNING, "agent_kernel.runtime.observe.compute"):
         first = await turn(local_runtime, "echo 1", model=DIRECT)
         assert printed(first) == "1\n"
-    assert compute(first) == {"bytes_out": 0}
+    unmeasured = ["cpu_seconds", "memory_byte_seconds"]
+    assert compute(first) == {"bytes_out": 0, "not_measured": unmeasured}
+    totals = counted(await local_runtime.measures())
+    assert totals["agent_kernel_sandbox_unmeasured_turns_total"] == 1
+    assert "agent_kernel_sandbox_cpu_seconds_total" not in totals
     assert [record.getMessage() for record in caplog.records if "away" in record.getMessage()] == [
         f"What the sandbox {container_of(first)} uses could not be read: It is away."
     ]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from agent_kernel.runtime.observe.compute import ComputeMeter
+from agent_kernel.runtime.observe.compute import ComputeMeter, ComputeUse
 from agent_kernel.sandboxes.optional import ComputeUsage
 
 
@@ -13,8 +13,10 @@ class Counters:
         self.now = 0.0
         self.sent = 10
         self.usage: ComputeUsage | None = ComputeUsage(5.0, 100)
+        self.readings = 0
 
     async def read(self, sandbox: str) -> ComputeUsage | None:
+        self.readings += 1
         return self.usage
 
     def meter(self) -> ComputeMeter:
@@ -62,3 +64,24 @@ async def test_another_sandbox_begins_anew() -> None:
     taken = await meter.take("turn")
     assert taken is not None
     assert taken.cpu_seconds == 2.25
+
+
+async def test_a_slow_source_is_read_while_the_model_answers() -> None:
+    counters = Counters()
+    counters.usage = ComputeUsage(5.0, 0, slow=True)
+    meter = counters.meter()
+    async with meter.running("a", "turn"):
+        counters.usage = ComputeUsage(6.0, 0, slow=True)
+    taken = await meter.take("turn")
+    assert taken is not None
+    assert taken.cpu_seconds == 1.0
+    assert counters.readings == 2, "before the call and behind it, and not once more at the turn's end"
+
+
+def test_what_was_not_measured_is_named_and_not_zero() -> None:
+    use = ComputeUse("toy", bytes_out=7)
+    assert use.shown() == {"bytes_out": 7, "not_measured": ["cpu_seconds", "memory_byte_seconds"]}
+    assert use.counts() == {"sandbox_sent_bytes_total": 7, "sandbox_unmeasured_turns_total": 1}
+    measured = ComputeUse("toy", 1.0, 2.0, 3)
+    assert measured.shown() == {"bytes_out": 3, "cpu_seconds": 1.0, "memory_byte_seconds": 2}
+    assert "sandbox_unmeasured_turns_total" not in measured.counts()
