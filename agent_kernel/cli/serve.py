@@ -6,6 +6,7 @@ import argparse
 import asyncio
 import logging
 import os
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
@@ -89,11 +90,20 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     flags.add_settings(parser, NAMES)
 
 
+def _spare_aiohttp() -> None:
+    """Keep the `openai` package from loading aiohttp (11 MB), which it does wherever that is installed.
+
+    It then does without, as where aiohttp is missing: only its `DefaultAioHttpClient` needs it.
+    """
+    sys.modules.setdefault("openai._vendor.httpx_aiohttp", None)  # type: ignore[arg-type]  # its import fails
+
+
 def run(arguments: argparse.Namespace) -> int:
     """Serve until interrupted. Without a key, refuse to listen on anything but loopback."""
     from agent_kernel.errors import ConfigurationError
 
     settings = flags.load(arguments)
+    _spare_aiohttp()
     with packages():
         from agent_kernel.server import logs
         from agent_kernel.server.serving import bound
