@@ -8,7 +8,9 @@ from benchmarks.hub.user import STEPS, Times
 
 
 def percentile(values: Sequence[float], percent: int) -> float:
-    """Return a percentile of values, in their unit."""
+    """Return a percentile of values, in their unit. Raises `RuntimeError` if there are none."""
+    if not values:
+        raise RuntimeError("No turn has ended in a phase. Make the phases longer: --seconds.")
     ordered = sorted(values)
     return ordered[min(len(ordered) - 1, len(ordered) * percent // 100)]
 

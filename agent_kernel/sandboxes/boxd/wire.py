@@ -211,11 +211,12 @@ class Decoder:
     """Turns received bytes into `(kind, channel, payload)` frames, wherever they were cut.
 
     Bytes are received into `space`, and the payloads that `took` returns are views of the same memory, so a
-    file's content is not copied.
+    file's content is not copied. There is no buffer before `space` is asked for, nor after a `feed` that has
+    left nothing: a server has many connections that wait.
     """
 
     def __init__(self) -> None:
-        self._buffer = memoryview(bytearray(BUFFER))
+        self._buffer = memoryview(b"")
         self._start = self._end = 0
 
     def space(self) -> memoryview:
@@ -224,7 +225,7 @@ class Decoder:
         whole = HEADER.size + HEADER.unpack_from(self._buffer, self._start)[0] if begun >= HEADER.size else 0
         if whole > len(self._buffer):
             room = memoryview(bytearray(whole))
-        elif not begun and len(self._buffer) > BUFFER:
+        elif not begun and len(self._buffer) != BUFFER:
             room = memoryview(bytearray(BUFFER))
         else:
             room = self._buffer
@@ -236,16 +237,7 @@ class Decoder:
     def took(self, count: int) -> list[tuple[int, int, memoryview]]:
         """Return the frames that are complete after `count` more bytes in `space`. Raises `WireError`."""
         self._end += count
-        frames = []
-        while self._end - self._start >= HEADER.size:
-            length, kind, channel = HEADER.unpack_from(self._buffer, self._start)
-            if length > MAX_FRAME or kind not in KINDS:
-                raise WireError("not a frame: length %d, kind %d" % (length, kind))
-            content = self._start + HEADER.size
-            if self._end < content + length:
-                break
-            frames.append((kind, channel, self._buffer[content : content + length]))
-            self._start = content + length
+        frames, self._start = _frames(self._buffer, self._start, self._end)
         return frames
 
     def feed(self, received: Bytes) -> list[tuple[int, int, bytes]]:
@@ -256,10 +248,31 @@ class Decoder:
                 return [(kind, channel, bytes(received[HEADER.size :]))]
         frames = []
         left = memoryview(received)
+        if self._start == self._end:
+            whole, used = _frames(left, 0, len(left))
+            frames = [(kind, channel, bytes(payload)) for kind, channel, payload in whole]
+            left = left[used:]
         while left:
             space = self.space()
             count = min(len(space), len(left))
             space[:count] = left[:count]
             frames += [(kind, channel, bytes(payload)) for kind, channel, payload in self.took(count)]
             left = left[count:]
+        if self._start == self._end:
+            self._buffer, self._start, self._end = memoryview(b""), 0, 0
         return frames
+
+
+def _frames(buffer: memoryview, start: int, end: int) -> tuple[list[tuple[int, int, memoryview]], int]:
+    """Return the complete frames in a part of a buffer, and where the rest begins. Raises `WireError`."""
+    frames = []
+    while end - start >= HEADER.size:
+        length, kind, channel = HEADER.unpack_from(buffer, start)
+        if length > MAX_FRAME or kind not in KINDS:
+            raise WireError("not a frame: length %d, kind %d" % (length, kind))
+        content = start + HEADER.size
+        if end < content + length:
+            break
+        frames.append((kind, channel, buffer[content : content + length]))
+        start = content + length
+    return frames, start

@@ -40,6 +40,18 @@ def test_a_frame_larger_than_the_buffer_is_received_whole() -> None:
     assert len(decoder.space()) == wire.BUFFER  # and the memory for it is given back
 
 
+def test_a_connection_that_waits_holds_no_buffer() -> None:
+    """A server has one for each sandbox."""
+    decoder = wire.Decoder()
+    encoded = wire.frame(wire.DATA, 1, b"one") + wire.frame(wire.DATA, 2, b"two")
+    assert len(decoder.feed(encoded)) == 2
+    assert len(decoder._buffer) == 0
+    assert decoder.feed(encoded[:-1]) == [(wire.DATA, 1, b"one")]
+    assert len(decoder._buffer) == wire.BUFFER
+    assert decoder.feed(encoded[-1:]) == [(wire.DATA, 2, b"two")]
+    assert len(decoder._buffer) == 0
+
+
 def test_a_payload_is_a_view_of_what_was_received() -> None:
     decoder = wire.Decoder()
     encoded = wire.data(1, wire.CONTENT, b"content")
