@@ -11,7 +11,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-_BEGINS = 15.0
+_BEGINS = 45.0
 """Seconds that the browser may take to draw its first window."""
 _STEADY = 0.5
 _SHOWS, _TYPED = 1.0, 0.15
