@@ -31,7 +31,20 @@ class Client:
         self._streams: tuple[asyncio.StreamReader, asyncio.StreamWriter] | None = None
 
     async def ask(self, path: str, body: Mapping[str, Any], words: bytes) -> Answer:
-        """Send a request and read its answer to the end. Raises `RuntimeError` if the words are not in it."""
+        """Send a request and read its answer to the end. Raises `RuntimeError` if the words are not in it.
+
+        A server may close an idle connection at the moment of the request, which then goes out again.
+        """
+        used = self._streams is not None
+        try:
+            return await self._ask(path, body, words)
+        except ConnectionError:
+            await self.aclose()
+            if not used:
+                raise
+        return await self._ask(path, body, words)
+
+    async def _ask(self, path: str, body: Mapping[str, Any], words: bytes) -> Answer:
         reader, writer = await self._connected()
         content = json.dumps(body).encode()
         head = (
@@ -44,6 +57,8 @@ class Client:
         while not answer.endswith(END):
             looked = max(0, len(answer) - len(words))
             piece = await reader.read(1 << 18)
+            if not piece and not answer:
+                raise ConnectionResetError(f"{self._url.netloc} hung up")
             answer += piece
             if found is None and words in answer[looked:]:
                 found = time.perf_counter()
