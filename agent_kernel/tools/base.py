@@ -255,8 +255,13 @@ class Tool(ABC):
         return {"agent_kernel": {"approval_request_id": request_id}}
 
     def container_of(self, call: Json) -> str | None:
-        """Return the container that a call was made for, None if it has none."""
-        return None
+        """Return the container that a call was made for, None if it has none.
+
+        Tools whose items have no field for it in the API put it into `agent_kernel.container_id`.
+        """
+        ours = call.get("agent_kernel")
+        container_id = ours.get("container_id") if isinstance(ours, Mapping) else None
+        return container_id if isinstance(container_id, str) else None
 
     def question(self, call: Json) -> dict[str, Any]:
         """Return the call's arguments as an approval request shows them."""

@@ -37,6 +37,11 @@ class PatchCallDraft(CallDraft):
         if operation["type"] != "delete_file":
             operation["diff"] = "".join(self.texts())
         others = {name: value for name, value in self.start.labels.items() if name != "operation"}
+        if self.start.container_id is not None:
+            others["agent_kernel"] = {
+                **others.get("agent_kernel", {}),
+                "container_id": self.start.container_id,
+            }
         # The API's calls are in_progress or completed.
         shown = "in_progress" if status == "incomplete" else status
         return item_of(

@@ -167,11 +167,6 @@ class Computer(Tool):
         said = "; ".join(str(each.get("message") or each.get("code") or each.get("id")) for each in checks)
         return f"The model's server asks for a check before this: {said}"
 
-    def container_of(self, call: Json) -> str | None:
-        ours = call.get("agent_kernel")
-        container_id = ours.get("container_id") if isinstance(ours, Mapping) else None
-        return container_id if isinstance(container_id, str) else None
-
     def question(self, call: Json) -> dict[str, Any]:
         return {**self.arguments(call), **({CHECKS: call[CHECKS]} if call.get(CHECKS) else {})}
 

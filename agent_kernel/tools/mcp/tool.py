@@ -95,11 +95,6 @@ class Mcp(OneItemTool):
         listed = entry.private if entry is not None else None
         return not (isinstance(listed, ListedTool) and listed.read_only)
 
-    def container_of(self, call: Json) -> str | None:
-        ours = call.get("agent_kernel")
-        container_id = ours.get("container_id") if isinstance(ours, Mapping) else None
-        return container_id if isinstance(container_id, str) else None
-
     def asks(self, entry: ToolEntry, call: Json, earlier: Sequence[Json]) -> str | None:
         listed = entry.private
         if isinstance(listed, ListedTool) and not listed.asks:

@@ -68,11 +68,11 @@ async def test_patches_are_applied_in_the_container(runtime: Make) -> None:
         first = events[-1]["response"]
         _, created, update, moved = check_stream(events)
         assert (created["status"], created["output"]) == ("completed", "Created a.py (2 lines).")
-        assert update["agent_kernel"] == {"move_to": "b.py"}
         assert moved["output"] == "Moved a.py to b.py (+1 -1)."
         printed = next(item for item in first["output"] if item["type"] == "shell_call_output")["output"][0]
         assert printed["stdout"] == "x = 3\ny = 2\nb.py\n"
         container = first["tools"][1]["agent_kernel"]["environment"]
+        assert update["agent_kernel"] == {"container_id": container["container_id"], "move_to": "b.py"}
         assert container == first["tools"][0]["environment"]
         events = await events_of(running, "what fails", **TOOLS, previous_response_id=first["id"])
         results = check_stream(events)[1::2]
@@ -91,6 +91,17 @@ async def test_policy_denies_a_patch(runtime: Make) -> None:
         events = await events_of(running, "what fails", **TOOLS)
     assert [each["status"] for each in check_stream(events)[1::2]] == ["failed"] * 3
     assert "outside" not in check_stream(events)[3]["output"]
+
+
+async def test_approved_patch_is_applied(runtime: Make) -> None:
+    policy = Policy("allow", (Rule("ask", command="apply_patch create_file *"),))
+    async with runtime(approval=policy) as running:
+        asked = (await events_of(running, "write and change", **TOOLS))[-1]["response"]
+        request = next(item for item in asked["output"] if item["type"] == "mcp_approval_request")
+        answer = {"type": "mcp_approval_response", "approval_request_id": request["id"], "approve": True}
+        events = await events_of(running, [answer], **TOOLS, previous_response_id=asked["id"])
+    output = next(each for each in check_stream(events) if each["type"] == "apply_patch_call_output")
+    assert (output["status"], output["output"]) == ("completed", "Created a.py (2 lines).")
 
 
 async def test_client_applies_patches_as_in_the_api(
