@@ -5,8 +5,7 @@ tool serves all requests, so it keeps no state of a request; that is in the `Too
 the order in which a call uses them. None of them may block.
 
 A call has two items: the call, which a model writes, and the output, which the running tool writes. They have
-the types `call_type` and `output_type` and the same `call_id`. If one item holds both, as in the standard's
-`code_interpreter_call`, the tool is a `tools.one_item.OneItemTool`.
+the types `call_type` and `output_type` and the same `call_id`. A `OneItemTool` holds both in one item.
 """
 
 from __future__ import annotations
@@ -255,13 +254,10 @@ class Tool(ABC):
         return {"agent_kernel": {"approval_request_id": request_id}}
 
     def container_of(self, call: Json) -> str | None:
-        """Return the container that a call was made for, None if it has none.
-
-        Tools whose items have no field for it in the API put it into `agent_kernel.container_id`.
-        """
+        """Return the container that a call was made for, None if it has none: `agent_kernel.container_id`."""
         ours = call.get("agent_kernel")
-        container_id = ours.get("container_id") if isinstance(ours, Mapping) else None
-        return container_id if isinstance(container_id, str) else None
+        found = ours.get("container_id") if isinstance(ours, Mapping) else None
+        return found if isinstance(found, str) else None
 
     def question(self, call: Json) -> dict[str, Any]:
         """Return the call's arguments as an approval request shows them."""

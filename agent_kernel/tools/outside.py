@@ -74,9 +74,10 @@ def _source(item: Json) -> str | None:
     if kind == LIST:
         return "descriptions of tools" if item.get("tools") else None
     tool = catalogue().of_item(kind)
-    if tool is None or not tool.outside or is_rejected(item) or kind != tool.output_type:
+    if tool is None or not tool.outside or is_rejected(item):
         return None
-    return tool.type if _has_results(item) else None
+    holds_output = tool.one_item or kind == tool.output_type
+    return tool.type if holds_output and _has_results(item) else None
 
 
 def _has_results(item: Json) -> bool:

@@ -22,6 +22,8 @@ from tests.notebooks.replaying import run_pytest
 Environment = dict[str, str]
 
 CASSETTES = CHECKOUT / "notebooks" / "cassettes"
+DESKTOP = "05_web_form"
+"""The example without a cassette: its screenshots differ from run to run."""
 
 
 @pytest.mark.bubblewrap
@@ -128,7 +130,7 @@ def test_cassettes_are_those_of_the_scripts() -> None:
         for turn in load_packaged().turns
     ]
     names = sorted(path.stem for path in CASSETTES.glob("*.yaml"))
-    assert names == sorted(path.stem for path in CASSETTES.parent.glob("*.ipynb"))
+    assert [*names, DESKTOP] == sorted(path.stem for path in CASSETTES.parent.glob("*.ipynb"))
     for name in names:
         for cell in read(CASSETTES / f"{name}.yaml").cells:
             calls = [call.fields.get("action") or call.fields for _, call in cell.calls()]

@@ -19,11 +19,13 @@ PAPER = (
     f"The reactor's core is cooled with liquid sodium. {HOSTILE}\n\n{FILLER}\n\nThis is the end."
 )
 PANEL = "#jp-agent-citations"
-CELLS = ["%docs add reactor.md", "How is the reactor cooled?"]
+CELLS = ["%docs add cited/reactor.md", "How is the reactor cooled?"]
 
 
 def test_citation_opens_its_passage_in_its_document(opened: Opened, lab_folder: Path, pictures: Path) -> None:
-    (lab_folder / "reactor.md").write_text(PAPER)
+    paper = lab_folder / "cited" / "reactor.md"  # other tests count the files beside their notebooks
+    paper.parent.mkdir()
+    paper.write_text(PAPER)
     with opened("cited.ipynb", CELLS, kernel="agent", height=800, width=1300) as page:
         for number in range(len(CELLS)):
             prompt = start(page, number).locator(".jp-InputPrompt")

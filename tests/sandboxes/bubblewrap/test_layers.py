@@ -148,6 +148,7 @@ async def test_python_session_goes_on_in_the_new_mount(run: Sandbox) -> None:
 async def test_with_what_would_break_a_process_files_are_copied(run: Sandbox, held: str) -> None:
     first = await checkpoint(run)
     pid = (await run(held)).stdout.decode().split()[0]
+    await run(f"until [ $(cat /proc/{pid}/comm) != bash ]; do sleep 0.01; done", timeout=20)  # all is open
     await run("echo new >sub/file; rm file; touch file")
     second = await checkpoint(run)
     assert layers_below(run) == 1  # the sandbox stays above its layers

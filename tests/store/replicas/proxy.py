@@ -17,6 +17,7 @@ class RoundRobin:
         self.open = Counter[str]()
         self.served = Counter[str]()
         self._next = 0
+        self._carried: set[asyncio.Task[None] | None] = set()
 
     @contextlib.asynccontextmanager
     async def serving(self) -> AsyncIterator[RoundRobin]:
@@ -24,14 +25,22 @@ class RoundRobin:
         server = await asyncio.start_server(self._accept, "127.0.0.1", 0)
         async with server:
             self.url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/v1"
-            yield self
-            server.close()
+            try:
+                yield self
+            finally:
+                server.close()
+                carried = [task for task in self._carried if task is not None]
+                for task in carried:
+                    task.cancel()
+                await asyncio.gather(*carried, return_exceptions=True)
 
     def busiest(self) -> str:
         """Return the server with the most open connections."""
         return max(self.servers, key=lambda name: self.open[name])
 
     async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        self._carried.add(task)
         try:
             name, there, back = await self._connected()
             self.open[name] += 1
@@ -45,6 +54,7 @@ class RoundRobin:
             pass  # the client is told by the end of its connection
         finally:
             writer.close()
+            self._carried.discard(task)
 
     async def _connected(self) -> tuple[str, asyncio.StreamReader, asyncio.StreamWriter]:
         for _ in range(len(self.servers)):
