@@ -39,8 +39,8 @@ async def loopback(name: str) -> list[Address]:
 class Opened:
     """A runtime whose operator offers one service, and turns in a container that asks."""
 
-    def __init__(self, runtime: LocalRuntime, port: int) -> None:
-        self.runtime, self.port = runtime, port
+    def __init__(self, runtime: LocalRuntime, port: int, audit: AuditLog) -> None:
+        self.runtime, self.port, self.audit = runtime, port, audit
         self.response_id = ""
 
     def dial(self) -> str:
@@ -79,6 +79,7 @@ async def asking(bubblewrap_backend: Backend, tmp_path: Path) -> AsyncIterator[O
 
     server = await asyncio.start_server(serve, "127.0.0.1", 0)
     port = server.sockets[0].getsockname()[1]
+    audit = AuditLog(tmp_path / "audit.jsonl")
     options = ContainerOptions(
         network=NetworkPolicy.parse([f"tcp://echo.internal:{port}"]),
         network_options=NetworkOptions(resolver=loopback),
@@ -89,10 +90,10 @@ async def asking(bubblewrap_backend: Backend, tmp_path: Path) -> AsyncIterator[O
             backend=bubblewrap_backend,
             store=sqlite_store(tmp_path),
             container_settings=options,
-            audit=AuditLog(tmp_path / "audit.jsonl"),
+            audit=audit,
         )
     )
-    yield Opened(runtime, port)
+    yield Opened(runtime, port, audit)
     for container in (await runtime.containers.list(limit=100)).data:
         await runtime.containers.delete(container.id)
     await runtime.aclose()
@@ -133,6 +134,7 @@ async def test_connection_waits_for_its_answer(asking: Opened, audited: Audited)
     (container,) = (await asking.runtime.containers.list()).data
     policy = {"type": "ask", "allowed_domains": [f"tcp://echo.internal:{asking.port}"]}
     assert (await asking.runtime.containers.network(container.id)).policy == policy
+    asking.audit.close()  # so that no line waits for others
     assert [each["decision"] for each in audited("network.answer")] == ["once", "container"]
     assert [each["by"] for each in audited("connection")] == ["person", "person", "policy"]
     assert audited("network.request")[0]["command"] == command
