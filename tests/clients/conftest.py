@@ -22,8 +22,11 @@ MODEL = f"scripted/{Path(__file__).parent / 'script.yaml'}"
 
 
 @contextmanager
-def serving(data: Path, toolbox: Toolbox, *flags: str) -> Iterator[str]:
-    """Run a server with its own data folder; at the end it is stopped and its containers are removed."""
+def serving(data: Path, toolbox: Toolbox, *flags: str, **more: str) -> Iterator[str]:
+    """Run a server with its own data folder; at the end it is stopped and its containers are removed.
+
+    `more` is for its environment.
+    """
     data.mkdir(exist_ok=True)
     share_programs(data, toolbox)
     kept = {n: v for n, v in os.environ.items() if not n.startswith(("AGENT_KERNEL_", "OPENAI_"))}
@@ -34,6 +37,7 @@ def serving(data: Path, toolbox: Toolbox, *flags: str) -> Iterator[str]:
         "PYTHONPATH": str(CHECKOUT),
         "AGENT_KERNEL_API_KEY": KEY,
         "AGENT_KERNEL_DATA_DIR": str(data),
+        **more,
     }
     process, url = forked.serve("--server-lease", "60", *flags, environment=environment, stderr=2)
     try:

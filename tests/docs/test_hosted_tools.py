@@ -64,6 +64,16 @@ SHOWN_BY: Mapping[tuple[str, str], Sequence[str]] = {
         "tools/tool_search/test_tool_search.py::found_tools_can_be_called_from_then_on"
     ],
     ("tool_search", "differs"): ["tools/tool_search/test_tool_search.py::a_query_finds_tools_of_every_kind"],
+    ("computer", "here"): [
+        "clients/tools/test_computer.py::openai_agents",
+        "tools/computer/test_turns.py::chat_model_gets_screenshots_as_images",
+        "models/anthropic/test_computer.py::toolset_is_offered_and_read",
+    ],
+    ("computer", "differs"): [
+        "tools/computer/test_turns.py::a_form_is_filled_in_on_the_desktop",
+        "tools/computer/test_turns.py::safety_check_of_the_upstream_asks",
+        "tools/computer/test_turns.py::hostile_page_ends_in_questions",
+    ],
     ("custom", "here"): ["tools/test_custom.py::two_turns_with_any_model"],
     ("custom", "differs"): ["tools/test_custom.py::server_that_has_them_gets_them_as_they_are"],
     ("namespace", "here"): ["clients/codex/test_codex_tools.py::forty_tools_in_a_namespace"],
@@ -78,7 +88,7 @@ SHOWN_BY: Mapping[tuple[str, str], Sequence[str]] = {
 CLAIMS = rows(section("api.md", "Hosted tools"), "tool", "", "what holds")
 CLIENTS = ("tool", "openai (Python)", "openai-agents", "LangChain", "Vercel AI SDK")
 WORDS_IN_TESTS = {"custom tools": "custom", "apply_patch": "patch", "skills": "skill", "mcp": "mcp"}
-ALIASES = re.compile(r"_\d{4}_|_preview|computer|programmatic|^function$")
+ALIASES = re.compile(r"_\d{4}_|_preview|programmatic|^function$")
 
 
 def is_test(where: str) -> bool:

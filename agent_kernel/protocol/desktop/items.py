@@ -73,3 +73,14 @@ def picture_of(output: Json) -> str | None:
     inner = output.get("output")
     url = inner.get("image_url") if isinstance(inner, Mapping) else None
     return url if isinstance(url, str) and url else None
+
+
+def as_typed(output: Json) -> Json:
+    """Return an output item of a client with its screenshot named as the API's types do.
+
+    LangChain names it `input_image`, which the API takes, too.
+    """
+    inner = output.get("output")
+    if not isinstance(inner, Mapping) or inner.get("type") != "input_image":
+        return output
+    return {**output, "output": {**inner, "type": "computer_screenshot"}}

@@ -10,6 +10,8 @@ from openai import BaseModel
 from agent_kernel.errors import InvalidRequest
 from agent_kernel.models.conversation import CUSTOM_CALL, CUSTOM_OUTPUT
 from agent_kernel.protocol import ids
+from agent_kernel.protocol.desktop.items import OUTPUT as SCREEN
+from agent_kernel.protocol.desktop.items import as_typed
 from agent_kernel.protocol.params import item_types
 from agent_kernel.protocol.validation import check, shortened
 from agent_kernel.runtime.approvals.items import RESPONSE, check_answer
@@ -49,6 +51,8 @@ def _item(item: object, where: str) -> Json:
     if not isinstance(kind, str):
         raise InvalidRequest(f"{where}.type must be a string, not {shortened(kind)}.", param=f"{where}.type")
     check_item_type(kind, where)
+    if kind == SCREEN:
+        item = as_typed(item)
     if kind in item_types():
         check(kind, item, where)
     if (tool := catalogue().of_item(kind)) is not None:
