@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future
@@ -49,6 +50,8 @@ class Keyed:
     secrets: dict[str, str]
     runtime: LocalRuntime
     http: httpx2.Client
+    audit: AuditLog
+    loop: asyncio.AbstractEventLoop
 
     @property
     def root(self) -> str:
@@ -63,6 +66,16 @@ class Keyed:
     def ask(self, name: str, method: str, path: str, **more: Any) -> httpx2.Response:
         headers = {**self.headers(name), **more.pop("headers", {})}
         return self.http.request(method, self.root + path, headers=headers, **more)
+
+    def audited(self) -> list[dict[str, Any]]:
+        """The lines of the audit log. The server writes down first what waits for others to come."""
+
+        async def close() -> None:
+            self.audit.close()
+
+        asyncio.run_coroutine_threadsafe(close(), self.loop).result(30)
+        assert self.audit.path is not None
+        return [json.loads(line) for line in self.audit.path.read_text().splitlines()]
 
     def begin_to_wait(self, name: str) -> str:
         """The id of a turn in the background whose command runs until it is cancelled."""
@@ -108,6 +121,7 @@ def keyed_server(
 ) -> Iterator[Keyed]:
     """Start one on a free port of loopback; at the end it is stopped and its containers are removed."""
     make_backend = make_backend or (lambda: BubblewrapBackend(folder, toolbox))
+    audit = AuditLog(folder / "audit.jsonl")
     runtime = LocalRuntime(
         RuntimeParts(
             models=models or Models(upstream_url=None, upstream_key=None, default=SCRIPT),
@@ -115,7 +129,7 @@ def keyed_server(
             store=sqlite_store(folder),
             container_settings=settings or ContainerOptions(upload_limit=UPLOAD_LIMIT),
             turn_settings=TurnSettings(tools={"shell": ShellLimits(timeout=1000)}),
-            audit=AuditLog(folder / "audit.jsonl"),
+            audit=audit,
             approval=approval or Policy(),
         )
     )
@@ -134,7 +148,7 @@ def keyed_server(
     loop, task = running.result()
     # A connection for each request: none is used that the server is about to close.
     http = httpx2.Client(timeout=60, limits=httpx2.Limits(max_keepalive_connections=0))
-    server = Keyed(url.result(30), folder, {"": api_key or ""}, runtime, http)
+    server = Keyed(url.result(30), folder, {"": api_key or ""}, runtime, http, audit, loop)
     try:
         for name, own in people.items():
             server.create(name, own)

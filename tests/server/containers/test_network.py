@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -101,9 +100,9 @@ def fetch(url: str) -> str:
 
 
 def records(server: Keyed, container: str) -> list[dict[str, Any]]:
-    path = server.folder / "audit.jsonl"
-    lines = [json.loads(line) for line in path.read_text().splitlines()]
-    return [each for each in lines if each["event"] == "connection" and each["container"] == container]
+    return [
+        each for each in server.audited() if each["event"] == "connection" and each["container"] == container
+    ]
 
 
 def test_allowed_page_arrives_and_others_are_refused(server: Keyed, port: int) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from typing import Any
 
@@ -70,7 +69,7 @@ def test_an_end_is_audited_and_ends_it(server: Keyed, container: str) -> None:
         "object": "agent_kernel.session",
         "session": "absent",
     }
-    lines = [json.loads(line) for line in (server.folder / "audit.jsonl").read_text().splitlines()]
+    lines = server.audited()
     (line,) = [line for line in lines if line["event"] == "session"]
     assert (line["container"], line["asked"], line["key"]) == (container, "end", "alice")
     calls = [line for line in lines if line["event"] == "call"]

@@ -376,7 +376,7 @@ def test_the_operator_counts_everybody_and_sees_nobodys_things(world: World) -> 
 
 
 def test_what_is_written_down_says_whose_it_was(world: World) -> None:
-    lines = [json.loads(line) for line in (world.server.folder / "audit.jsonl").read_text().splitlines()]
+    lines = world.server.audited()
     about = [line for line in lines if line.get("container") == world.container]
     assert {line["event"] for line in about} >= {"create", "command", "command.end"}
     assert {line["key"] for line in about} == {"alice"}

@@ -13,6 +13,7 @@ import pytest
 from websockets.sync.client import connect
 from websockets.sync.connection import Connection
 
+from tests.server.chaos.checks import left
 from tests.server.test_killed import Process
 from tests.store.postgres import Postgres
 
@@ -25,7 +26,7 @@ Start = Callable[..., Any]
 
 @pytest.fixture
 def start(postgres: Postgres, own_environment: dict[str, str], bubblewrap_backend: object) -> Iterator[Start]:
-    """Starts servers on one PostgreSQL store."""
+    """Starts servers on one PostgreSQL store. Nothing is left of their containers."""
     running: list[Process] = []
     environment = {**own_environment, "AGENT_KERNEL_STORE": postgres.new()}
 
@@ -34,9 +35,13 @@ def start(postgres: Postgres, own_environment: dict[str, str], bubblewrap_backen
         return running[-1]
 
     yield start
+    cleaner = start().client
+    for container in cleaner.containers.list():
+        cleaner.containers.delete(container.id)
     for process in running:
         if process._process.poll() is None:
             process.end(signal.SIGTERM)
+    assert list(left(Path(own_environment["AGENT_KERNEL_DATA_DIR"]))) == []
 
 
 def numbers(events: list[Any]) -> list[int]:
