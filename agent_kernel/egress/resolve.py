@@ -32,6 +32,8 @@ CONNECT_SECONDS = 30.0
 MAX_ADDRESSES = 8
 _STAGGER_SECONDS = 0.25
 _LOOKUPS = 16
+_AT_ONCE = getattr(socket, "SOCK_NONBLOCK", 0)
+"""Makes a socket that never waits; 0 where that takes a second call."""
 
 
 @cache
@@ -87,15 +89,16 @@ async def checked_addresses(name: str, rule: NetworkRule, resolver: Resolver) ->
 async def dial(address: Address, port: int) -> socket.socket:
     """Connect to an address. Raises `OSError`. Cancelling closes the socket."""
     family = socket.AF_INET6 if address.version == 6 else socket.AF_INET
-    connected = socket.socket(family, socket.SOCK_STREAM)
+    connected = socket.socket(family, socket.SOCK_STREAM | _AT_ONCE)
     try:
-        connected.setblocking(False)
-        connected.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        connected.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+        if not _AT_ONCE:
+            connected.setblocking(False)
         try:
             connected.connect((socket.inet_ntop(family, address.packed), port))
         except BlockingIOError:
             await _connection(connected)
+        connected.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # the server is about to accept
+        connected.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
     except OSError as error:
         connected.close()
         raise OSError(error.errno, os.strerror(error.errno or 0)) from None  # asyncio's text has the address

@@ -10,6 +10,7 @@ import asyncio
 import logging
 import re
 import ssl
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -30,6 +31,9 @@ from agent_kernel.runtime.observe.audit import AuditLog
 from agent_kernel.sandboxes.egress import EgressStream
 
 log = logging.getLogger(__name__)
+
+FRESH = 0.005
+"""Seconds for which a policy that was read decides about further connections, unless it changes here."""
 
 RECHECK = 5.0
 """Seconds after which the policy is read again while connections are open: another process can change it."""
@@ -100,9 +104,9 @@ class KeptPolicy(Protocol):
 class ContainerEgress:
     """The `Egress` of the container `container_id`.
 
-    `kept` has the container's present policy. It is read at every connection, and from time to time while one
-    is open, so that a change by another process counts too. If it fails, a new connection fails. If it raises
-    `ValueError`, the record is damaged, and nothing is allowed.
+    `kept` has the container's present policy. It is read at a connection, unless that was done just before,
+    and from time to time while one is open, so that a change by another process counts too. If it fails, a
+    new connection fails. If it raises `ValueError`, the record is damaged, and nothing is allowed.
     """
 
     def __init__(self, container_id: str, kept: KeptPolicy, options: NetworkOptions, audit: AuditLog) -> None:
@@ -125,6 +129,7 @@ class ContainerEgress:
         """Destinations that a person allowed for this container; rules no longer ask about them here."""
         self._callers: list[RunningCall] = []
         self._version = 0
+        self._stale_at = 0.0
         self._open = 0
         self._recheck_at: asyncio.TimerHandle | None = None
         self._rechecking: asyncio.Task[None] | None = None
@@ -147,7 +152,8 @@ class ContainerEgress:
 
     async def connect(self, name: str, port: int, stream: EgressStream) -> None:
         """See `Egress.connect` and `Broker.connect`."""
-        await self._read_policy()
+        if time.monotonic() >= self._stale_at:
+            await self._read_policy()
         _CALLER.set(self._callers[0] if len(self._callers) == 1 else None)
         self._open += 1
         self._recheck_later()
@@ -159,9 +165,10 @@ class ContainerEgress:
 
     async def _read_policy(self) -> None:
         while True:
-            version, policy = self._version, await self._kept.read()
+            began, version, policy = time.monotonic(), self._version, await self._kept.read()
             if version == self._version:  # otherwise it was changed meanwhile, and this one may be old
                 break
+        self._stale_at = began + FRESH
         self._kept.use_secrets()
         if policy != self.broker.policy:
             self._apply(policy)

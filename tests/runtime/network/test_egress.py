@@ -21,7 +21,7 @@ from agent_kernel.policy.rules import Policy
 from agent_kernel.runtime.network import egress
 from agent_kernel.runtime.network.bound import NetworkBound
 from agent_kernel.runtime.network.egress import NetworkOptions, RunningCall
-from agent_kernel.runtime.network.networks import Networks
+from agent_kernel.runtime.network.networks import Networks, RowPolicy
 from agent_kernel.runtime.network.policy import ContainerNetwork
 from agent_kernel.runtime.network.refusals import MOST_LINES
 from agent_kernel.runtime.observe.audit import AuditLog
@@ -170,7 +170,10 @@ async def test_allowed_host_that_does_not_answer_is_told(store: Rows, tmp_path: 
     )
 
 
-async def test_change_by_another_process_counts(made: Made, port: int) -> None:
+async def test_change_by_another_process_counts(
+    made: Made, port: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(egress, "FRESH", 0)
     assert await made.ask(port) == b"hello there"
     await made.allow(NetworkPolicy())
     with pytest.raises(ConnectDenied):
@@ -180,6 +183,27 @@ async def test_change_by_another_process_counts(made: Made, port: int) -> None:
     await made.store.delete_container("cntr_a")
     with pytest.raises(ConnectDenied):
         await Program(made.networks.access(row(made.policy)).egress, "echo.internal", port).ask(b"there")
+
+
+async def test_policy_just_read_is_not_read_again_unless_it_changes_here(
+    made: Made, port: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(egress, "FRESH", 60)
+    reads = 0
+    read = RowPolicy.read
+
+    async def counted(self: RowPolicy) -> NetworkPolicy:
+        nonlocal reads
+        reads += 1
+        return await read(self)
+
+    monkeypatch.setattr(RowPolicy, "read", counted)
+    for _ in range(3):
+        assert await made.ask(port) == b"hello there"
+    made.networks.change("cntr_a", NetworkPolicy())
+    with pytest.raises(ConnectDenied):
+        await made.ask(port)
+    assert reads == 1
 
 
 @asynccontextmanager
@@ -253,6 +277,7 @@ async def test_change_by_another_process_closes_connections(
     made: Made, port: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(egress, "RECHECK", 0.01)
+    monkeypatch.setattr(egress, "FRESH", 0)
     async with connected(made, port) as reader:
         await made.allow(NetworkPolicy())
         assert await asyncio.wait_for(reader.read(), 10) == b""
