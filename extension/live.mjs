@@ -11,20 +11,24 @@ function withCard(styles) {
   return `${styles}\n${readFileSync(`${import.meta.dirname}/style/card.css`, "utf8")}`;
 }
 
-const compiler = rspack({
+const shared = {
   mode: "production",
   target: ["web", "es2022"],
   context: import.meta.dirname,
-  entry: "./lib/live/index.js",
   devtool: false,
-  plugins: [new CopyRspackPlugin({ patterns: [{ from: "style/live.css", transform: withCard }] })],
-  output: {
-    path: `${import.meta.dirname}/../agent_kernel/kernel/live/static`,
-    filename: "live.js",
-    library: { type: "module" },
-    clean: true,
+};
+const path = `${import.meta.dirname}/../agent_kernel/kernel/live/static`;
+
+const compiler = rspack([
+  {
+    ...shared,
+    entry: "./lib/live/index.js",
+    plugins: [new CopyRspackPlugin({ patterns: [{ from: "style/live.css", transform: withCard }] })],
+    output: { path, filename: "live.js", library: { type: "module" } },
   },
-});
+  // The page of the desktop, which the kernel serves itself.
+  { ...shared, entry: "./lib/live/tab.js", output: { path, filename: "desktop.js", module: true } },
+]);
 
 function report(error, stats) {
   if (error) throw error;

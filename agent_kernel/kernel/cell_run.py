@@ -108,7 +108,7 @@ class CellRunner:
             return
         views = await asyncio.to_thread(import_module, "agent_kernel.kernel.live.views")
         if self._views is None:
-            self._views = views.LiveViews(self._stop, self._notebook.steer)
+            self._views = views.LiveViews(self._stop, self._notebook.steer, self._notebook.screen.watch)
         self.view = view = self._views.open()
         view.observe(lambda _change: self.watch(), "state")
         outputs.show_live(view, view.bundle())

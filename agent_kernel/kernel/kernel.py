@@ -352,6 +352,7 @@ class AgentKernel(Kernel):
     async def _close(self, restart: bool) -> None:
         cell = self._cell
         self._panel.close()
+        self._agent.screen.close()
         self._interrupt_cell()
         if cell is not None:
             await asyncio.wait({cell}, timeout=CLOSE_SECONDS)

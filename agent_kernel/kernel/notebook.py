@@ -84,7 +84,7 @@ class Notebook:
         self.uploaded = Uploaded()
         self.documents = NotebookDocuments()
         self.servers = NotebookServers()
-        self.screen = NotebookScreen()
+        self.screen = NotebookScreen(self.runtime)
         self.skills = NotebookSkills(self.runtime)
         self.ledger = Ledger()
         self.container = NotebookContainer(self.runtime, self.tell_model, log, self.skills.equip)

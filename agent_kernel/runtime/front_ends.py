@@ -1,6 +1,6 @@
 """What the front end of a notebook may ask of containers besides turns: part of the contract of a runtime.
 
-Both protocols are optional: a server of the API offers neither.
+All are optional: a server of the API offers neither.
 """
 
 from __future__ import annotations
@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 if TYPE_CHECKING:
     from openai.types.containers import FileCreateResponse
+
+    from agent_kernel.protocol.desktop.watching import WatchedScreen
 
 
 @runtime_checkable
@@ -60,5 +62,18 @@ class OpensTerminals(Protocol):
         """Open a terminal, apart from the agent's shell. Leaving it hangs up. Errors as in `ContainerFiles`.
 
         The container neither pauses nor expires meanwhile.
+        """
+        ...
+
+
+@runtime_checkable
+class OpensDesktops(Protocol):
+    """Optional for `Containers`."""
+
+    def desktop(self, container_id: str, place: str) -> AbstractAsyncContextManager[WatchedScreen]:
+        """Watch the desktop of a container, which is not started for it. Leaving it hands the desktop back.
+
+        One at a time watches at a `place`, such as a notebook's live view; others wait. The container neither
+        pauses nor expires meanwhile. Errors as in `ContainerFiles`; `NotFound` without a tool that has one.
         """
         ...

@@ -4,7 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Iterable, Mapping, Sequence
+from collections.abc import (
+    AsyncGenerator,
+    AsyncIterable,
+    AsyncIterator,
+    Awaitable,
+    Callable,
+    Iterable,
+    Mapping,
+    Sequence,
+)
 from functools import partial
 from typing import Any, Literal
 
@@ -221,15 +230,20 @@ class Channel:
             yield Terminal(self._connection, call)
 
     @contextlib.asynccontextmanager
-    async def program(self, name: str, command: Sequence[str]) -> AsyncIterator[Program]:
+    async def program(
+        self, name: str, command: Sequence[str], in_line: Callable[[], Awaitable[None]] | None = None
+    ) -> AsyncIterator[Program]:
         """Use a long-lived program, which is started with `command` if none of this name runs.
 
         It has the environment of commands and begins in the workspace. It lives on when this is left, also if
         this host dies; what it prints while no host uses it waits in its pipes. Hosts and callers use it one
-        after the other: entering waits for those before. Raises `SandboxFileError` if it cannot be started,
-        and `ChannelBroken` for a sandbox of a release without programs.
+        after the other: entering waits for those before, and `in_line` is called once the place among them
+        is taken. Raises `SandboxFileError` if it cannot be started, and `ChannelBroken` for a sandbox of a
+        release without programs.
         """
         async with self._connection.call("program", name=name, command=list(command)) as call:
+            if in_line is not None:
+                await in_line()
             while call.report is None and not call.answered:
                 await self._connection.news(call)
             if call.report is None:

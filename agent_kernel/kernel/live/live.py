@@ -20,6 +20,7 @@ import traitlets
 
 from agent_kernel.kernel.asking.record import in_words
 from agent_kernel.kernel.asking.types import ApprovalRequest, Decision
+from agent_kernel.kernel.desktop.shown import ShownDesktop, Watch, container_of
 from agent_kernel.kernel.live.built import built
 from agent_kernel.kernel.live.decisions import question_json, read_decision
 from agent_kernel.kernel.live.pictures import shown_pictures
@@ -44,6 +45,9 @@ STATE_CHARACTERS = 200_000
 MOST_ITEMS = 200
 """The number of items the view keeps; older ones are dropped."""
 
+PLACE = "view"
+"""Where the view watches the desktop; one at a time does, see `OpensDesktops`."""
+
 OPENING = "Preparing"
 """The first step of a cell: the runtime may have to be opened."""
 
@@ -63,7 +67,8 @@ class LiveTurn(anywidget.AnyWidget):  # type: ignore[misc, unused-ignore]  # unt
     state = traitlets.Dict().tag(sync=True)
     _opened = False
 
-    def __init__(self, *, stop: Stop, steer: Steer, kept: Callable[[LiveTurn], None]) -> None:
+    def __init__(self, *, stop: Stop, steer: Steer, kept: Callable[[LiveTurn], None], watch: Watch) -> None:
+        self._desktop = ShownDesktop(watch, self._send_screen, PLACE)
         self._started = time.monotonic()
         self._progress = Progress(WINDOW)
         self._pending: list[Delta] = []
@@ -109,6 +114,8 @@ class LiveTurn(anywidget.AnyWidget):  # type: ignore[misc, unused-ignore]  # unt
             self._tokens[0] += usage.input_tokens
             self._tokens[1] += usage.output_tokens
             self._untold = True
+        if (container := container_of(event)) is not None:
+            self._desktop.begin(container)
         if pictures := shown_pictures(event):
             self._pictures = self._progress.number(event), pictures
             self.send({"pictures": list(self._pictures)})
@@ -126,6 +133,12 @@ class LiveTurn(anywidget.AnyWidget):  # type: ignore[misc, unused-ignore]  # unt
     def say(self, text: str) -> None:
         """Show a message that the user sent to the running turn; the model reads it in the next response."""
         self._changed(self._progress.add("said", text, done=False))
+
+    def _send_screen(self, message: dict[str, Any], buffers: list[bytes]) -> None:
+        if not self._closed:
+            self.send(message, buffers)
+            if "screen" in message:
+                self._sync_soon()
 
     def _changed(self, deltas: list[Delta]) -> None:
         self._pending += deltas
@@ -191,6 +204,7 @@ class LiveTurn(anywidget.AnyWidget):  # type: ignore[misc, unused-ignore]  # unt
             "tokens": self._tokens,
             "step": self._step,
             "question": self.question,
+            "screen": self._desktop.state,
             "items": items[::-1],
         }
 
@@ -222,6 +236,8 @@ class LiveTurn(anywidget.AnyWidget):  # type: ignore[misc, unused-ignore]  # unt
         if content.get("type") == "sync":
             self._sync()
             return
+        if self._desktop.hears(content):
+            return
         task = asyncio.get_running_loop().create_task(self._answer(content))
         self._acting.add(task)
         task.add_done_callback(self._acting.discard)
@@ -240,6 +256,8 @@ class LiveTurn(anywidget.AnyWidget):  # type: ignore[misc, unused-ignore]  # unt
                 return await self._steer(text.strip())
             case {"type": "decide", "question": str(question)}:
                 return self.decide(question, content)
+            case {"type": "take" | "hand_back"}:
+                return await self._desktop.do(content)
         return "The kernel does not know this action."
 
     # -- questions ----------------------------------------------------------------------------------------
@@ -292,6 +310,7 @@ class LiveTurn(anywidget.AnyWidget):  # type: ignore[misc, unused-ignore]  # unt
             return
         self._closed = True
         self._question = None
+        self._desktop.close()
         if self._timer is not None:
             self._timer.cancel()
         if self._restored:

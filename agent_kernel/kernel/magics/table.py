@@ -138,11 +138,11 @@ MAGICS: dict[str, Magic] = {
         words=("add", "remove"),
     ),
     "screen": Magic(
-        "%screen [on [--allow RULE ...] | off]",
+        "%screen [on [--allow RULE ...] | off | open]",
         "Show the screen of the container's desktop, or let the agent use it.",
         magics_screen.screen,
         "You are asked before what a RULE names: form, credentials, payment, download or domain.",
-        words=("on", "off"),
+        words=("on", "off", "open"),
     ),
     "skills": Magic(
         "%skills [add PATH ... | use NAME [VERSION] | remove NAME | delete NAME]",

@@ -31,7 +31,7 @@ from agent_kernel.runtime.containers.metering import ContainerMetering
 from agent_kernel.runtime.containers.params import check_params
 from agent_kernel.runtime.containers.resources import shown
 from agent_kernel.runtime.containers.rows import asked_like, new_row, resource
-from agent_kernel.runtime.containers.sessions import OpenedTerminal, ask_session, open_terminal
+from agent_kernel.runtime.containers.sessions import ServesFrontEnds, ask_session
 from agent_kernel.runtime.containers.settings import CheckpointPolicy, ContainerOptions
 from agent_kernel.runtime.containers.skills.equipment import take_along
 from agent_kernel.runtime.containers.snapshots.going_back import GoingBack, went_back
@@ -54,7 +54,7 @@ log = logging.getLogger(__name__)
 __all__ = ["BackendSource", "CheckpointPolicy", "ContainerOptions", "LocalContainers"]
 
 
-class LocalContainers:
+class LocalContainers(ServesFrontEnds):
     """The containers in `rows`, on the backend of `lifecycle`. `files` are the files in them.
 
     `quota` limits those of one tenant.
@@ -167,10 +167,6 @@ class LocalContainers:
     async def ask_session(self, container_id: str, question: Mapping[str, Any]) -> Mapping[str, Any]:
         """Ask the Python session of a container; see `runtime.sessions.AsksSessions`."""
         return await ask_session(self, container_id, question)
-
-    def terminal(self, container_id: str, rows: int, columns: int) -> OpenedTerminal:
-        """Open a terminal; see `runtime.front_ends.OpensTerminals`."""
-        return open_terminal(self, container_id, rows, columns)
 
     async def mounts(self) -> Mapping[str, str]:
         """Return the folders that can be mounted; see `Containers.mounts`."""

@@ -1,4 +1,4 @@
-"""The program that drives a desktop: its source, and the command that starts it in a sandbox."""
+"""The programs that drive and show a desktop: their source, and the commands that start them in a sandbox."""
 
 from __future__ import annotations
 
@@ -8,7 +8,10 @@ from pathlib import Path
 from agent_kernel.tools.computer.inside import HERE, ORDER
 
 NAME = "computer"
-"""The program's name in the sandbox."""
+"""The driver's name in the sandbox."""
+
+DRIVER, WATCH = "driver", "watch"
+"""The modules of both programs."""
 
 _BOOT = """\
 import os, sys
@@ -31,24 +34,24 @@ for name, text in SOURCES.items():
     module.__package__ = "agent_kernel_computer"
     exec(compile(text, "<agent-kernel " + name + ">", "exec"), module.__dict__)
     setattr(package, name, module)
-package.driver.main()
+package.MAIN.main()
 """
 
 
 @cache
-def source() -> bytes:
-    """Return the driver's program."""
+def source(main: str = DRIVER) -> bytes:
+    """Return a program."""
     folder = Path(__file__).parent / "inside"
     texts = {name: (folder / f"{name}.py").read_text(encoding="utf-8") for name in ORDER}
     sources = {
         name: text.replace(f"from {HERE}", "from agent_kernel_computer") for name, text in texts.items()
     }
-    return f"SOURCES = {sources!r}\n{_LOADER}".encode()
+    return f"SOURCES = {sources!r}\n{_LOADER.replace('MAIN', main)}".encode()
 
 
-def command() -> list[str]:
-    """Return the command that starts the driver; it then reads `source` from its input.
+def command(main: str = DRIVER) -> list[str]:
+    """Return the command that starts a program; it then reads `source` from its input.
 
     `-I` keeps files of the user from taking the place of Python's modules.
     """
-    return ["python3", "-I", "-c", _BOOT, str(len(source()))]
+    return ["python3", "-I", "-c", _BOOT, str(len(source(main)))]

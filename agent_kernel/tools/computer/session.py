@@ -37,6 +37,7 @@ _PNG = b"\x89PNG\r\n\x1a\n"
 
 BUILD = "Build an image that has one, `agent-kernel image build --desktop`, and use it for the container."
 _NEW = "The next action starts a new one."
+NOT_DONE = "Action %d was not done, nor those after it: look at the screen first, and go on from there."
 NO_PYTHON = f"There is no desktop: the container's image has no python3. {BUILD}"
 
 Status = Literal["ok", "error", "stopped", "ended"]
@@ -95,20 +96,25 @@ class Batch:
 async def perform(channel: Channel, batch: Batch) -> Performed:
     """Carry out actions on the container's desktop, which is started if there is none.
 
-    Batches of several hosts run one after the other. Cancelling stops between two actions and releases all
-    keys; the desktop stays. Raises `SandboxGone`, `SandboxUnreachable`, `ChannelBroken`.
+    Batches of several hosts run one after the other, and wait while the user has taken over. Cancelling stops
+    between two actions and releases all keys; the desktop stays. Raises `SandboxGone`, `SandboxUnreachable`,
+    `ChannelBroken`.
     """
-    for last in (False, True):
+    first, again, before = 0, False, Performed("ok")
+    while True:
         try:
             async with channel.program(NAME, command()) as program:
-                talk = _Talk(program, batch)
+                talk = _Talk(program, batch, first)
                 found = await _bounded(talk)
         except SandboxFileError:
             return Performed("error", (), (NO_PYTHON,))
-        if talk.begun or program.started or last:
+        found = replace(found, shots=(*before.shots, *found.shots), said=(*before.said, *found.said))
+        if talk.taken:  # by the user, who is next in line
+            first, before = talk.next, found
+        elif talk.begun or program.started or again:
             return found
-        # The program was about to end, and has done nothing of this.
-    raise AssertionError("a desktop was asked twice without an answer")
+        else:
+            again = True  # The program was about to end, and has done nothing of this.
 
 
 async def _bounded(talk: _Talk) -> Performed:
@@ -139,6 +145,10 @@ class _Talk:
 
     program: Program
     batch: Batch
+    next: int = 0
+    """The number of the action to go on with."""
+    taken: bool = False
+    """Whether the user takes over before that."""
     received: bytearray = field(default_factory=bytearray)
     shots: list[Shot] = field(default_factory=list)
     printed: str = ""
@@ -152,6 +162,7 @@ class _Talk:
             "id": self.batch.name,
             "settings": asdict(self.batch.display),
             "actions": list(self.batch.actions),
+            "first": self.next,
             "quiet": self.batch.quiet,
             "longest": LONGEST,
             "rules": list(self.batch.rules),
@@ -236,6 +247,11 @@ class _Talk:
                 return self.told("stopped", *said, "The actions were stopped.")
             case "no desktop":
                 return self.told("error", f"{why} {BUILD}")
+            case "taken" if type(step) is int and self.next <= step < len(self.batch.actions) - 1:
+                self.taken, self.next = True, step + 1
+                return self.told("stopped", *said)
+            case "user" if type(step) is int:
+                return self.told("error", *said, NOT_DONE % step)
             case "risk" if type(step) is int and (risk := read_risk(value.get("risk"))) is not None:
                 found = self.told("error", *said, f"Action {step} was not done: {in_words(risk)} {AGAIN}")
                 return replace(found, risk=risk)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
 from typing import Any
 
 from agent_kernel.errors import InvalidRequest
@@ -42,6 +43,7 @@ from agent_kernel.tools.computer.spec import (
     rules_of,
     with_container,
 )
+from agent_kernel.tools.computer.watching import Watched, watch_desktop
 from agent_kernel.tools.context import ToolContext
 from agent_kernel.tools.live import LiveCall, malformed_call
 from agent_kernel.tools.outside import WARNING
@@ -189,6 +191,10 @@ class Computer(Tool):
         said = [*done.said, *context.refusals(), *([context.note] if context.note else [])]
         url = done.shots[-1].url if done.shots else None
         await context.emit(Seen(done.status == "ok", url, tuple(said), acknowledged=True, risk=done.risk))
+
+    def watch(self, channel: Channel, place: str) -> AbstractAsyncContextManager[Watched]:
+        """Watch the desktop; see `ShowsDesktop`."""
+        return watch_desktop(channel, place)
 
     async def lost(self, items: Sequence[Json], channel: Channel | None) -> str | None:
         return NEW_DESKTOP if any(item["type"] == CALL for item in items) else None

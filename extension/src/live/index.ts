@@ -3,6 +3,7 @@
  * works in every front end that shows widgets, without the extension.
  */
 
+import { takeScreen } from "./desktop";
 import type { Message, Model } from "./messages";
 import { Store } from "./store";
 import { View } from "./view";
@@ -24,7 +25,10 @@ export default () => {
     /** Here and not in `render`: texts may arrive before the first view. */
     initialize({ model }: Shown) {
       const onState = () => store.takeState(model.get("state"));
-      const onMessage = (message: Message) => store.takeMessage(message);
+      store.seen = (frame) => model.send({ type: "seen", frame });
+      const onMessage = (message: Message, buffers: readonly DataView<ArrayBuffer>[]) => {
+        if (!takeScreen(store.screen, message, buffers)) store.takeMessage(message);
+      };
       model.on("change:state", onState);
       model.on("msg:custom", onMessage);
       onState();
@@ -45,10 +49,12 @@ export default () => {
         frame ||= requestAnimationFrame(draw);
       };
       store.listeners.add(schedule);
+      store.screen.listeners.add(schedule);
       const clock = setInterval(schedule, 1000);
       draw();
       return () => {
         store.listeners.delete(schedule);
+        store.screen.listeners.delete(schedule);
         clearInterval(clock);
         cancelAnimationFrame(frame);
       };

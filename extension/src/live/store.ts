@@ -1,6 +1,7 @@
 /** A view's copy of the turn: what the kernel has sent, and the user's actions that wait for an answer. */
 
 import type { Action, Message, Model, Outline, Question, State, Update } from "./messages";
+import { Screen } from "./screen";
 
 const WINDOW = 20000; // characters kept of one text, as on the kernel's side
 const PATIENCE = 8000; // milliseconds to wait for the kernel's answer to an action
@@ -25,6 +26,9 @@ export class Store {
   readonly listeners = new Set<() => void>();
   tokens: State["tokens"] = [0, 0];
   question: Question | null = null;
+  readonly screen = new Screen((frame) => this.seen(frame));
+  /** Says that a frame of the screen was shown. */
+  seen: (frame: number) => void = () => undefined;
   /** What is being done before the model is asked. */
   step = "";
   ended = false;
@@ -43,6 +47,7 @@ export class Store {
     this.tokens = state.tokens;
     this.question = state.question;
     this.step = state.step;
+    this.screen.takeState(state.screen);
     for (const outline of state.items) {
       const { parts } = this._takeItem(outline);
       for (const [name, end, text] of outline.parts) {
@@ -66,7 +71,7 @@ export class Store {
       const item = this.items.get(message.pictures[0]);
       if (item) item.pictures = message.pictures[1];
     } else if ("step" in message) this.step = message.step;
-    else this._takeUpdate(message);
+    else if ("items" in message) this._takeUpdate(message);
     this._notify();
   }
 

@@ -5,6 +5,7 @@ import type { Arguments } from "../connection/messages";
 import { element } from "../dom";
 import { duration } from "../status/words";
 import { button, committing, steering } from "./controls";
+import { type DesktopLink, DesktopView } from "./desktop";
 import { Items } from "./items";
 import type { Model } from "./messages";
 import type { Store } from "./store";
@@ -42,6 +43,7 @@ export class View {
     this._stop = this._stopping(head);
     this._hint = element("div", "agent-live-hint agent-live-quiet", this._root, HINT);
     this._items = new Items(this._root);
+    this._desktop = new DesktopView(_store.screen, linkTo(_store, _model), this._root);
     this._asked = element("div", "agent-live-asked", this._root);
     this._controls = element("div", "agent-live-controls", this._root);
     steering(_store, _model, this._controls);
@@ -59,6 +61,7 @@ export class View {
     this._hint.hidden = !ended;
     this._root.classList.toggle("agent-live-ended", ended);
     this._items.draw(items, seconds, question);
+    this._desktop.draw();
     this._ask();
   }
 
@@ -96,13 +99,23 @@ export class View {
   private readonly _stop: HTMLButtonElement;
   private readonly _hint: HTMLElement;
   private readonly _items: Items;
+  private readonly _desktop: DesktopView;
   private readonly _asked: HTMLElement;
   private readonly _controls: HTMLElement;
   private _shown: string | null = null;
 }
 
+function linkTo(store: Store, model: Model): DesktopLink {
+  return {
+    act: (action) => store.act(model, action),
+    hands: (events) => model.send({ type: "hands", events }),
+    look: () => model.send({ type: "look" }),
+  };
+}
+
 function doing(store: Store): string {
   if (store.ended) return "Ended";
+  if (store.screen.state.taken === "you") return "Waiting for you to hand back";
   if (store.question) return "Waiting for you";
   if (store.step) return readable(store.step);
   const open =

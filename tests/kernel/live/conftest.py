@@ -22,7 +22,7 @@ const model = {
   off: () => {},
   send: (message) => { window.sent.push(message); },
 };
-window.hear = (message) => window.handlers["msg:custom"](message);
+window.hear = (message) => window.handlers["msg:custom"](message, []);
 window.sync = (state) => { Object.assign(window.state, state); window.handlers["change:state"](); };
 document.body.replaceChildren();
 const widget = makeWidget();

@@ -17,5 +17,8 @@ ORDER = (
     "programs",
     "desktop",
     "actions",
+    "hands",
+    "news",
+    "watch",
     "driver",
 )

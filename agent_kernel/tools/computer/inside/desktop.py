@@ -21,11 +21,11 @@ _SHOWS, _TYPED = 1.0, 0.15
 class Desktop:
     """A running desktop. `settings` are its width, height, scale and locale."""
 
-    def __init__(self, settings: dict[str, Any], wake: int) -> None:
+    def __init__(self, settings: dict[str, Any], wake: int, wish: int = -1) -> None:
         """Start it. Raises `NoDesktop`, `x11.ServerGone`, `x11.ServerError`."""
         self.settings = settings
         self.programs = programs.DesktopPrograms(settings)
-        self.connection = x11.Connection(self.programs.display, wake)
+        self.connection = x11.Connection(self.programs.display, wake, wish)
         self.programs.start_all()
         until = time.monotonic() + _BEGINS
         drawn = self.programs.has_browser and windows.wait_for_first(self.connection, until)

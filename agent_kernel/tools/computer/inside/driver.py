@@ -2,8 +2,9 @@
 
 A request has `id`, `settings` of the desktop, `actions`, and `quiet` and `longest`, the seconds for which the
 screen must be at rest after an action and which that may take. `rules` are kinds of places that an action may
-touch only if `allowed` is that place. `begun` tells at once that it was read. SIGINT
-stops it between two steps.
+touch only if `allowed` is that place. `begun` tells at once that it was read. SIGINT stops it between two
+steps, and so does the wish of one who watches that the user may act; `first` is the step to go on with after
+that. Instead of `actions` a request can have `user`: what the user does with mouse and keyboard.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ import os
 import signal
 import sys
 
-from agent_kernel.tools.computer.inside import actions, desktop, pages, programs, x11
+from agent_kernel.tools.computer.inside import actions, desktop, hands, news, pages, programs, x11
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
     from typing import Any
 
 ACTING = ("click", "double_click", "drag", "keypress", "type")
+LOOKING = ("screenshot", "wait")
+USER_ACTED = "The user took over the mouse and the keyboard, and has acted since the last screenshot."
 CHANGED = (
     "The desktop of this container is %dx%d, scale %g, locale %s. It keeps these until the container ends."
 )
@@ -32,7 +35,7 @@ def main() -> None:
     os.set_blocking(written, False)
     signal.signal(signal.SIGINT, lambda *_: None)
     signal.set_wakeup_fd(written, warn_on_full_buffer=False)
-    driver = Driver(wake)
+    driver = Driver(wake, news.News())
     for line in sys.stdin.buffer:
         request = json.loads(line)
         _print({"id": request["id"], "begun": True})
@@ -47,23 +50,43 @@ def main() -> None:
 class Driver:
     """The desktop, once it is started."""
 
-    def __init__(self, wake: int) -> None:
+    def __init__(self, wake: int, told: news.News) -> None:
         self._wake = wake
+        self._news = told
+        self._user_acted = False
         self._desktop: desktop.Desktop | None = None
 
     def answer(self, request: dict[str, Any]) -> Iterator[dict[str, Any]]:
         """Yield the answers to a request. Raises `x11.ServerGone`, `x11.ServerError`."""
         try:
-            found = self._started(request["settings"])
+            found = self._started(request["settings"], as_it_is="user" in request)
         except programs.NoDesktop as error:
             yield {"error": "no desktop", "why": str(error)}
             return
         if isinstance(found, str):
             yield {"error": "settings", "why": found}
             return
-        found.connection.woken = False
+        if "user" in request:
+            yield from self._user(found, request["user"])
+            return
+        try:
+            yield from self._batch(found, request)
+        finally:
+            self._news.tell(action=None)
+
+    def _batch(self, found: desktop.Desktop, request: dict[str, Any]) -> Iterator[dict[str, Any]]:
+        found.connection.begin()
         said = found.programs.restarted()
-        for step, action in enumerate(request["actions"]):
+        todo = list(enumerate(request["actions"]))[request["first"] :]
+        if self._user_acted:
+            self._user_acted = False
+            said.append(USER_ACTED)
+            if any(action["type"] not in LOOKING for _, action in todo):
+                yield {"step": todo[0][0], "picture": found.shot(half=False).decode()}
+                yield {"error": "user", "step": todo[0][0], "said": said}
+                return
+        for step, action in todo:
+            self._news.begins(action)
             risk = self._risk(found, action, request)
             if risk is not None:
                 yield {"step": step, "picture": found.shot(half=False).decode()}
@@ -79,12 +102,24 @@ class Driver:
                 found.release()
             if action["type"] not in ("wait", "screenshot"):
                 found.screen.rest(request["quiet"], request["longest"])
-            if found.connection.woken:
-                yield {"error": "stopped", "step": step, "said": said}
-                return
             last = step + 1 == len(request["actions"])
+            if found.connection.woken and not (last and found.connection.wished):
+                why = "taken" if found.connection.wished else "stopped"
+                yield {"error": why, "step": step, "said": said}
+                return
             yield {"step": step, "picture": found.shot(half=not last).decode()}
         yield {"done": True, "said": [*said, *found.programs.restarted()]}
+
+    def _user(self, found: desktop.Desktop, events: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
+        """Do what the user does. `begin` and `end` say that the user has the desktop, and gives it back."""
+        for event in events:
+            if event["type"] in ("begin", "end"):
+                found.release()
+                self._news.tell(user=event["type"] == "begin")
+            else:
+                self._user_acted = True
+                hands.act(found, event)
+        yield {"done": True, "said": []}
 
     def _risk(
         self, found: desktop.Desktop, action: dict[str, Any], request: dict[str, Any]
@@ -99,12 +134,15 @@ class Driver:
         same = all(risk[name] == allowed.get(name) for name in ("kind", "label", "host"))
         return None if same else risk
 
-    def _started(self, settings: dict[str, Any]) -> desktop.Desktop | str:
+    def _started(self, settings: dict[str, Any], *, as_it_is: bool) -> desktop.Desktop | str:
         """Return the desktop, or why it cannot have these settings: a desktop keeps its own."""
         if self._desktop is None:
-            self._desktop = desktop.Desktop(settings, self._wake)
+            self._desktop = desktop.Desktop(settings, self._wake, self._news.wishes.fileno())
+            self._news.tell(display=self._desktop.programs.display)
         now = self._desktop.settings
-        if any(settings[name] != now[name] for name in ("width", "height", "scale", "locale")):
+        if not as_it_is and any(
+            settings[name] != now[name] for name in ("width", "height", "scale", "locale")
+        ):
             return CHANGED % (now["width"], now["height"], now["scale"], now["locale"])
         return self._desktop
 

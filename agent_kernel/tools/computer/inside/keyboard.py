@@ -72,6 +72,29 @@ class Keyboard:
             self._down(keysym)
         self._x.sync()
 
+    def tap(self, text: str) -> None:
+        """Type characters while other keys are held. Shift is let go for them: their keys may not need it."""
+        shift = self._places[_SHIFT][0]
+        held = shift in self._held
+        if held:
+            self._event(_RELEASE, shift)
+        self.type(text)
+        if held:
+            self._event(_PRESS, shift)
+            self._x.sync()
+
+    def down(self, keysym: int) -> None:
+        """Press a key until `up` or `release`. One that is held is pressed anew, as a keyboard repeats it."""
+        self.up(keysym)
+        self.hold([keysym])
+
+    def up(self, keysym: int) -> None:
+        """Release a key that may be held."""
+        code = self._places.get(keysym, (0, False))[0]
+        if code in self._held:
+            self._event(_RELEASE, code)
+            self._x.sync()
+
     def release(self) -> None:
         """Release all keys that are held."""
         self._release(0)

@@ -58,9 +58,16 @@ class Pointer:
         self.release()
 
     def press(self, button: int = 1) -> None:
-        """Press a button until `release`."""
-        self._event(_PRESS, button)
-        self._x.sync()
+        """Press a button until `let_go` or `release`."""
+        if button not in self._held:
+            self._event(_PRESS, button)
+            self._x.sync()
+
+    def let_go(self, button: int) -> None:
+        """Release a button that may be held."""
+        if button in self._held:
+            self._event(_RELEASE, button)
+            self._x.sync()
 
     def scroll(self, right: int, down: int) -> None:
         """Turn the wheel by pixels, to the nearest notch but at least one; negative is left and up."""

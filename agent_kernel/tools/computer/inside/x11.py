@@ -27,13 +27,15 @@ class ServerError(Exception):
 class Connection:
     """A connection to one display. `width` and `height` of its screen are in pixels.
 
-    Whoever waits for events stops when `wake` becomes readable, and `woken` is set then.
+    Whoever waits for events stops when `wake` or `wish` becomes readable: `woken` is set then, and for the
+    second `wished` too.
     """
 
-    def __init__(self, display: str, wake: int = -1) -> None:
+    def __init__(self, display: str, wake: int = -1, wish: int = -1) -> None:
         """Connect to the server at `/tmp/.X11-unix`. Raises `ServerGone`."""
-        self.woken = False
-        self._wake = [wake] if wake >= 0 else []
+        self.woken = self.wished = False
+        self._wake = [each for each in (wake, wish) if each >= 0]
+        self._wish = wish
         self._socket = socket.socket(socket.AF_UNIX)
         self._received = bytearray()
         self._unsent = bytearray()
@@ -60,6 +62,12 @@ class Connection:
         at = 40 + vendor + -vendor % 4 + 8 * formats
         (self.root,) = struct.unpack_from("<I", setup, at)
         self.width, self.height = struct.unpack_from("<HH", setup, at + 20)
+
+    def begin(self) -> None:
+        """Forget that somebody woke this, and the wishes of before."""
+        self.woken = self.wished = False
+        while self._wish >= 0 and select.select([self._wish], [], [], 0)[0]:
+            os.read(self._wish, 64)
 
     def fileno(self) -> int:
         """Return the socket's descriptor."""
@@ -137,6 +145,7 @@ class Connection:
         for wake in set(self._wake).intersection(ready):
             os.read(wake, 64)
             self.woken = True
+            self.wished |= wake == self._wish
         return self.fileno() in ready
 
     def _read(self) -> bytes:
