@@ -1,1 +1,1 @@
-"""The desktop of a notebook's container, watched and taken over by the user."""
+"""The desktop of a notebook's container in a browser tab."""

@@ -21,9 +21,9 @@ from tornado.netutil import bind_sockets
 from tornado.web import Application, HTTPError, RequestHandler
 from tornado.websocket import WebSocketClosedError, WebSocketHandler
 
-from agent_kernel.kernel.desktop.shown import ShownDesktop, Watch
 from agent_kernel.kernel.desktop.tokens import LIFETIME, OneTimeTokens
 from agent_kernel.kernel.live.built import built
+from agent_kernel.kernel.live.desktop import ShownDesktop, Watch
 
 log = logging.getLogger(__name__)
 

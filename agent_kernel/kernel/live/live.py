@@ -20,9 +20,9 @@ import traitlets
 
 from agent_kernel.kernel.asking.record import in_words
 from agent_kernel.kernel.asking.types import ApprovalRequest, Decision
-from agent_kernel.kernel.desktop.shown import ShownDesktop, Watch, container_of
 from agent_kernel.kernel.live.built import built
 from agent_kernel.kernel.live.decisions import question_json, read_decision
+from agent_kernel.kernel.live.desktop import ShownDesktop, Watch, container_of
 from agent_kernel.kernel.live.pictures import shown_pictures
 from agent_kernel.kernel.live.progress import Delta, Progress
 from agent_kernel.kernel.render.bundles import Bundle

@@ -6,7 +6,7 @@ from collections import deque
 
 import ipywidgets
 
-from agent_kernel.kernel.desktop.shown import Watch
+from agent_kernel.kernel.live.desktop import Watch
 from agent_kernel.kernel.live.live import LiveTurn, Steer, Stop
 
 MOST_ENDED = 8

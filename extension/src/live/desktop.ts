@@ -25,7 +25,7 @@ export class DesktopView {
     this._said = element("span", "agent-live-quiet agent-live-desktop-said", head);
     this._said.setAttribute("role", "status");
     this._button = button("Take over", head, () => void this._press(), "agent-live-take");
-    this._why = element("div", "agent-live-reply agent-live-bad", this._node);
+    this._why = element("div", "agent-live-reply", this._node);
     this._why.setAttribute("role", "alert");
     const frame = element("div", "agent-live-desktop-frame", this._node);
     this._canvas = element("canvas", "agent-live-desktop-screen", frame);
@@ -53,6 +53,7 @@ export class DesktopView {
     this._button.hidden = !state.open;
     this._button.disabled = this._sending || state.taken === "other";
     setText(this._why, readable(this._failed || state.why));
+    this._why.classList.toggle("agent-live-bad", this._why.textContent !== "");
     this._canvas.hidden = !drawn;
     this._field.disabled = !mine;
     this._canvas.setAttribute(

@@ -28,7 +28,7 @@ export interface State {
   readonly items: readonly (Outline & { readonly parts: readonly Text[] })[];
 }
 
-/** Who has the desktop, and what the agent does there; see agent_kernel/kernel/desktop/shown.py. */
+/** Who has the desktop, and what the agent does there; see agent_kernel/kernel/live/desktop.py. */
 export interface ScreenState {
   readonly open: boolean;
   readonly running: boolean;

@@ -33,12 +33,12 @@ _INPUT = 0
 
 def main() -> None:
     """Answer until the input ends."""
-    watch = Watch()
+    watch = ScreenWatch()
     while watch.turn():
         pass
 
 
-class Watch:
+class ScreenWatch:
     """What one who watches has been shown."""
 
     def __init__(self) -> None:
