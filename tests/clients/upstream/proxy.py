@@ -37,7 +37,6 @@ def running(program: Path) -> Iterator[str]:
                 "HTTP_PROXY": NOWHERE,
                 "HTTPS_PROXY": NOWHERE,
                 "NO_PROXY": "127.0.0.1",
-                "PYTHONDONTWRITEBYTECODE": "1",
             },
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
