@@ -24,12 +24,15 @@ from tests import trust
 CHECKOUT = Path(__file__).parents[1]
 ELSEWHERE = {"boxd", "integrations", "sandbox_scripts", "__main__.py"}
 """Folders whose modules run in sandboxes or other environments, and the module that runs a command."""
+SELDOM = Path("agent_kernel", "models", "anthropic")
+"""A folder whose modules few processes need: its SDK takes longer to import than all the rest."""
 
 
 def _modules() -> list[str]:
     """Return the names of the modules that are imported once: all that processes of the host may need."""
-    paths = (path.relative_to(CHECKOUT) for path in sorted(CHECKOUT.glob("agent_kernel/**/*.py")))
-    ours = [".".join(path.with_suffix("").parts) for path in paths if not ELSEWHERE & {*path.parts}]
+    paths = [path.relative_to(CHECKOUT) for path in sorted(CHECKOUT.glob("agent_kernel/**/*.py"))]
+    wanted = [path for path in paths if not ELSEWHERE & {*path.parts} and SELDOM not in path.parents]
+    ours = [".".join(path.with_suffix("").parts) for path in wanted]
     names = [name.removesuffix(".__init__") for name in ours]
     return ["tests.forked", *names, "docker", "uvicorn.lifespan.on"]
 
