@@ -28,6 +28,7 @@ from agent_kernel.sandboxes.docker.backend import DockerBackend
 from agent_kernel.sandboxes.docker.image import DEFAULT_IMAGE
 from agent_kernel.sandboxes.toolbox import Toolbox
 from tests import trust
+from tests.shares import shared_out
 from tests.wheels import install
 
 Missing = Callable[[str], NoReturn]
@@ -42,7 +43,7 @@ def _missing(why: str) -> NoReturn:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark cases as slow that repeat others on one more backend, and put first what one worker should run.
+    """Mark cases as slow that repeat others on one more backend.
 
     The layers above the sandbox see only a byte stream. So gVisor's cases are slow outside the sandbox
     contract, and so are Docker's if the same case runs in bubblewrap, unless the test is marked `on_docker`.
@@ -50,7 +51,6 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     are slow that are marked `slow_on_gvisor`. The mark `shown_on` names the parameters with which a single
     test runs in any case.
 
-    What is marked `unsplit` comes first: workers take tests from the end of each other's queues.
     """
     ids = {item.nodeid for item in items}
     for item in items:
@@ -64,7 +64,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         repeats = shown and call and not {*shown.args} <= {str(value) for value in call.params.values()}
         if on_gvisor or repeats or (again and item.nodeid.replace("docker", "bubblewrap") in ids):
             item.add_marker(pytest.mark.slow)
-    items.sort(key=lambda item: item.get_closest_marker("unsplit") is None)
+
+
+@pytest.hookimpl(specname="pytest_collection_modifyitems", trylast=True)
+def pytest_share_out(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Put first in each worker's part what one worker should run, once it is known what runs at all."""
+    items[:] = shared_out(items, int(getattr(config, "workerinput", {}).get("workercount", 1)))
 
 
 def pytest_configure() -> None:

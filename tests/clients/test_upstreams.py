@@ -18,7 +18,7 @@ from tests.environments import EnvironmentMissing
 
 pytestmark = [
     pytest.mark.bubblewrap,
-    pytest.mark.unsplit,  # the proxy takes long to start
+    pytest.mark.unsplit("proxy"),  # it takes long to start
     pytest.mark.timeout(600),  # the first run installs it
 ]
 

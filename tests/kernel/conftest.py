@@ -28,18 +28,16 @@ BUILT = CHECKOUT / "extension" / "labextension"
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Put the tests in a browser first: workers take tests over from the end, so one worker keeps them all.
+    """Keep the tests in a browser together that share a JupyterLab.
 
-    Each worker that has one of them starts a JupyterLab and loads its page. The hostile ones are the last of
-    them, because they have another browser; what they share with tests without one is made once.
+    Each worker that has one of them starts it and loads its page.
     """
-
-    def place(item: pytest.Item) -> int:
+    for item in items:
         if HERE / "hostile" in item.path.parents:
-            return 1
-        return 2 if item.get_closest_marker("browser") is None else 0
-
-    items.sort(key=place)
+            item.add_marker(pytest.mark.unsplit("hostile"))
+        elif item.get_closest_marker("browser") and HERE in item.path.parents:
+            extended = HERE / "extension" in item.path.parents
+            item.add_marker(pytest.mark.unsplit("extension" if extended else "notebooks"))
 
 
 @pytest.hookimpl(trylast=True)

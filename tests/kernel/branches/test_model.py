@@ -66,6 +66,7 @@ async def test_random_steps_in_memory(seed: int) -> None:
     assert len(desk.containers.kept) - len(used) in (0, 1), "what nothing leads to was removed"
 
 
+@pytest.mark.unsplit("random steps")
 @pytest.mark.timeout(900)
 @pytest.mark.bubblewrap
 async def test_random_steps_in_a_sandbox(bubblewrap_backend: Backend, tmp_path: Path) -> None:
@@ -73,6 +74,7 @@ async def test_random_steps_in_a_sandbox(bubblewrap_backend: Backend, tmp_path: 
         await walk(cells, 1, LONG // 5)
 
 
+@pytest.mark.unsplit("random steps")
 @pytest.mark.timeout(900)
 @pytest.mark.docker
 async def test_random_steps_on_docker(docker_backend: Backend, tmp_path: Path) -> None:

@@ -13,7 +13,11 @@ from agent_kernel.tools.computer.session import Shot
 from agent_kernel.tools.computer.settings import DesktopSettings
 from tests.tools.computer.conftest import Desk
 
-pytestmark = [pytest.mark.bubblewrap, pytest.mark.asyncio(loop_scope="module"), pytest.mark.unsplit]
+pytestmark = [
+    pytest.mark.bubblewrap,
+    pytest.mark.asyncio(loop_scope="module"),
+    pytest.mark.unsplit("desktop"),
+]
 
 TEXT = "Hällo, Wörld! {a|b}~ Привет 日本語 العربية हिन्दी 😀€"
 

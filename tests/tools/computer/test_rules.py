@@ -13,7 +13,11 @@ from agent_kernel.protocol.desktop.items import RULES
 from agent_kernel.tools.computer.rules import read_risk, read_rules, risk_of
 from tests.tools.computer.conftest import Desk
 
-pytestmark = [pytest.mark.bubblewrap, pytest.mark.asyncio(loop_scope="module"), pytest.mark.unsplit]
+pytestmark = [
+    pytest.mark.bubblewrap,
+    pytest.mark.asyncio(loop_scope="module"),
+    pytest.mark.unsplit("desktop"),
+]
 
 Json = dict[str, Any]
 ALL = tuple(RULES)
