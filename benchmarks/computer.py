@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from agent_kernel.config import RuntimeSettings
+from agent_kernel.protocol.desktop.items import RULES
 from agent_kernel.sandboxes.base import SandboxSpec
 from agent_kernel.sandboxes.bubblewrap.backend import BubblewrapBackend
 from agent_kernel.sandboxes.channel import Channel, Exited, Output
@@ -63,7 +64,7 @@ async def with_desktop() -> AsyncIterator[Channel]:
 
 async def ours(channel: Channel, action: dict[str, Any]) -> None:
     """Carry out an action with a screenshot as the tool does."""
-    done = await perform(channel, Batch(secrets.token_hex(4), [action], quiet=0.0))
+    done = await perform(channel, Batch(secrets.token_hex(4), [action], quiet=0.0, rules=tuple(RULES)))
     if done.status != "ok":
         raise SystemExit(" ".join(done.said))
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import base64
 import json
+import sqlite3
 from collections.abc import AsyncIterator
+from contextlib import closing
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -54,6 +56,7 @@ MESSAGE: Json = {
     "status": "completed",
     "content": [{"type": "output_text", "text": "Done", "annotations": []}],
 }
+KEPT = ("responses", "events", "conversation_items")
 
 pytestmark = pytest.mark.bubblewrap
 
@@ -189,6 +192,9 @@ async def test_chat_model_gets_screenshots_as_images(
         output = upstream.requests[2]["input"][2]
         assert output["type"] == "function_call_output"
         assert output["output"][1] == {"type": "input_image", "image_url": url, "detail": "auto"}
+    with closing(sqlite3.connect(tmp_path / "store.sqlite")) as database:
+        kept = [str(row) for table in KEPT for row in database.execute(f"SELECT * FROM {table}")]
+    assert sum(row.count(url) for row in kept) == 1
 
 
 async def test_safety_check_of_the_upstream_asks(

@@ -47,10 +47,10 @@ class Desktop:
         self.pointer.release()
 
     def shot(self, *, half: bool) -> bytes:
-        """Return the screen as a PNG file in base64, `half` its size if asked."""
+        """Return the screen as a PNG file in base64: for a model, or `half` its size."""
         pixels = self.screen.pixels()
         if self._shot is None or self._shot[:2] != (pixels, half):
             size = (*self.screen.size, pixels)
-            file = picture.png(*(picture.halved(*size) if half else size))
+            file = picture.png(*picture.halved(*size)) if half else picture.small(*size)
             self._shot = pixels, half, base64.b64encode(file)
         return self._shot[2]

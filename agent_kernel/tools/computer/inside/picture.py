@@ -5,19 +5,35 @@ from __future__ import annotations
 import struct
 import zlib
 
-_LEVEL = 3
+LARGEST = 1_000_000
+"""Bytes of a picture for a model, where colours can be given up for it."""
+_BITS = (8, 5, 4, 3, 2, 1)
+_FAST, _SMALL = 3, 6
+"""Levels of compression. The second takes twice as long, and a screen of text is half as large."""
 
 
-def png(width: int, height: int, pixels: bytes) -> bytes:
+def small(width: int, height: int, pixels: bytes, largest: int = LARGEST) -> bytes:
+    """Return a PNG file for a model: exact if it is not too large, as it is without photographs.
+
+    Else the colours are rounded, by as much as it takes. The size in pixels stays: places count by it.
+    """
+    for bits in _BITS:
+        rounded = pixels if bits == 8 else pixels.translate(_steps(bits))
+        file = png(width, height, rounded, _SMALL)
+        if len(file) <= largest:
+            break
+    return file
+
+
+def png(width: int, height: int, pixels: bytes, level: int = _FAST) -> bytes:
     """Return a PNG file of rows of blue, green, red and an unused byte."""
     rgb = bytearray(3 * width * height)
     rgb[0::3], rgb[1::3], rgb[2::3] = pixels[2::4], pixels[1::4], pixels[0::4]
     step = 3 * width
     rows = b"".join(b"\0" + rgb[start : start + step] for start in range(0, len(rgb), step))
     head = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
-    return (
-        b"\x89PNG\r\n\x1a\n" + _chunk(b"IHDR", head) + _chunk(b"IDAT", _packed(rows)) + _chunk(b"IEND", b"")
-    )
+    data = _chunk(b"IDAT", zlib.compress(rows, level))
+    return b"\x89PNG\r\n\x1a\n" + _chunk(b"IHDR", head) + data + _chunk(b"IEND", b"")
 
 
 def halved(width: int, height: int, pixels: bytes) -> tuple[int, int, bytes]:
@@ -27,8 +43,10 @@ def halved(width: int, height: int, pixels: bytes) -> tuple[int, int, bytes]:
     return (width + 1) // 2, len(rows), b"".join(rows)
 
 
-def _packed(rows: bytes) -> bytes:
-    return zlib.compress(rows, _LEVEL)
+def _steps(bits: int) -> bytes:
+    """Return, for each value of a colour, the nearest of those that so many bits can say."""
+    most = (1 << bits) - 1
+    return bytes(round(round(each * most / 255) * 255 / most) for each in range(256))
 
 
 def _chunk(kind: bytes, data: bytes) -> bytes:
