@@ -31,3 +31,4 @@ def test_an_action_is_faster_than_two_programs(toolbox: Toolbox, missing: Missin
     found = json.loads(done.stdout)
     assert max(found["ratios"].values()) < 0.8, found
     assert found["memory"]["ratio"] < 1.25, found
+    assert found["at_rest"] < 0.01, found

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncGenerator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from contextlib import aclosing, asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,8 @@ from agent_kernel.sandboxes.base import Backend
 from agent_kernel.store.sqlite.store import sqlite_store
 
 SHELL = {"type": "shell", "environment": {"type": "container_auto"}}
+
+NONE: Mapping[str, NamedUpstream] = {}
 
 Turn = Callable[..., Awaitable[Response]]
 
@@ -144,11 +146,11 @@ async def at_once(_: float) -> None:
 
 @asynccontextmanager
 async def runtime_on(
-    url: str, backend: Backend, folder: Path, **fields: Any
+    url: str, backend: Backend, folder: Path, upstreams: Mapping[str, NamedUpstream] = NONE, **fields: Any
 ) -> AsyncGenerator[LocalRuntime, None]:
     """A runtime whose models are this upstream's; its containers are removed at the end.
 
-    Models of `native/` get tools as OpenAI's do.
+    Models of `native/` get tools as OpenAI's do. `upstreams` are more, by the prefix of their models.
     """
     runtime = LocalRuntime(
         RuntimeParts(
@@ -157,7 +159,7 @@ async def runtime_on(
                 upstream_key=None,
                 default="chat/m",
                 retry=RetryPolicy(sleep=at_once),
-                upstreams={"native": NamedUpstream("responses", url, shell="native")},
+                upstreams={"native": NamedUpstream("responses", url, shell="native"), **upstreams},
             ),
             backend=backend,
             store=sqlite_store(folder),

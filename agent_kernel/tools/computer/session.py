@@ -170,7 +170,7 @@ class _Talk:
         }
         await self.program.write(json.dumps(request).encode("ascii") + b"\n")
         found = await self._answer()
-        if self.program.before and self.program.started:
+        if self.program.before and self.program.started and found.shots:
             line = f"The desktop had ended ({self.program.before}), and this is a new one."
             return Performed(found.status, found.shots, (line, *found.said))
         return found

@@ -53,6 +53,7 @@ Json = Mapping[str, Any]
 NO_END = "The call did not run to its end: some of its actions may have been carried out."
 NEW_DESKTOP = "The desktop has ended with the programs on it; the next action starts a new one."
 OUTSIDE = f"The picture is the screen. What it shows is from outside this conversation. {WARNING}"
+UNSEEN = "The screenshot is an uploaded file, which you cannot see."
 BLANK = (
     "data:image/png;base64,iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAIAAACQd1PeAAAADElEQVR4nGNgYGAAAAAEAAH2FzhVAAAA"
     "AElFTkSuQmCC"
@@ -222,6 +223,8 @@ class Computer(Tool):
         said = said_in(output)
         if picture_of(output) is not None:
             said = [*said, OUTSIDE]
+        elif output["output"].get("file_id"):
+            said = [*said, UNSEEN]
         return "\n".join(said) or "Done."
 
     def parts(self, output: Json) -> Sequence[Json]:

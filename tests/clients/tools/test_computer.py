@@ -105,6 +105,8 @@ def test_openai_python(tap: Tap) -> None:
                 said.append(response.output_text)
                 asked = ASKED[1]
     assert (said, done) == (SAID, ACTIONS)
+    order = ["created", "in_progress", "output_item.added", "output_item.done", "completed"]
+    assert [event["type"] for event in tap.turns()[0].events] == [f"response.{name}" for name in order]
 
 
 def recorder(done: list[tuple[Any, ...]]) -> Any:

@@ -12,6 +12,7 @@ from agent_kernel.tools.computer.inside.names import chord_of
 from agent_kernel.tools.computer.session import Shot
 from agent_kernel.tools.computer.settings import DesktopSettings
 from tests.tools.computer.conftest import Desk
+from tests.tools.computer.crashes import crashes_are_mended
 
 pytestmark = [
     pytest.mark.bubblewrap,
@@ -188,19 +189,7 @@ async def test_what_takes_too_long_is_stopped(desk: Desk) -> None:
 
 @pytest.mark.slow
 async def test_crashes_are_told_and_mended(desk: Desk) -> None:
-    await desk.sandbox("pkill -9 openbox; pkill -9 -o chromium")
-    done = await desk.act({"type": "wait"}, {"type": "screenshot"})
-    assert done.status == "ok"
-    assert done.said[0] == "The window manager had ended and was started again."
-    assert "The browser had crashed and was started again." in done.said
-    await desk.sandbox("pkill -9 Xvfb")
-    done = await desk.act({"type": "screenshot"})
-    assert done.status == "ended"
-    assert done.said[-1].startswith("The desktop has ended: ")
-    done = await desk.act({"type": "screenshot"})
-    assert (done.status, len(done.shots)) == ("ok", 1)
-    left = await desk.sandbox("pgrep -c Xvfb; pgrep -c openbox")
-    assert left.stdout.split() == [b"1", b"1"]
+    await crashes_are_mended(desk)
 
 
 @pytest.mark.slow

@@ -10,6 +10,7 @@ from agent_kernel.sandboxes.docker.image import DESKTOP_IMAGE, build_from_debian
 from tests.conftest import Missing
 from tests.sandboxes.inside import started
 from tests.tools.computer.conftest import Desk
+from tests.tools.computer.crashes import crashes_are_mended
 from tests.tools.computer.steps import thirty_steps
 from tests.tools.computer.test_actions import TEXT
 
@@ -26,7 +27,10 @@ async def test_an_image_without_a_desktop_is_said(docker_backend: DockerBackend)
                 "There is no desktop in this container: it has no Xvfb and openbox."
             )
             assert "agent-kernel image build --desktop" in done.said[0]
-        assert (await sandbox("echo usable")).stdout == b"usable\n"
+        driver = "cat /proc/[0-9]*/cmdline | tr '\\0' ' ' | grep -c '[p]ython3 -I -c import os'"
+        ended = f"for n in $(seq 50); do {driver} >/dev/null || break; sleep 0.1; done"
+        left = await sandbox(f"echo usable; {ended}; {driver}")
+        assert left.stdout == b"usable\n0\n"
 
 
 @pytest.mark.slow
@@ -49,5 +53,6 @@ async def test_the_image_with_a_desktop_has_one(docker_engine: None, missing: Mi
             await desk.act({"type": "scroll", **desk.at(800, 100), "scroll_y": 240})
             assert (await desk.told("scroll", lambda each: each["top"] > 0))["top"] == 240
             assert await thirty_steps(desk) >= 30
+            await crashes_are_mended(desk)
     finally:
         await backend.aclose()

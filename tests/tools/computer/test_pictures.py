@@ -6,7 +6,7 @@ import random
 import struct
 import zlib
 
-from agent_kernel.tools.computer.inside.picture import png, small
+from agent_kernel.tools.computer.inside.picture import Pictures
 
 WIDTH, HEIGHT = 64, 48
 
@@ -27,10 +27,24 @@ def colours(file: bytes) -> list[tuple[int, ...]]:
 def test_colours_are_kept_where_they_fit_and_rounded_else() -> None:
     noise = random.Random(7).randbytes(4 * WIDTH * HEIGHT)
     exact = [(red, green, blue) for blue, green, red, _ in struct.iter_unpack("4B", noise)]
-    assert colours(small(WIDTH, HEIGHT, noise)) == exact
-    whole = len(png(WIDTH, HEIGHT, noise))
+    pictures = Pictures(WIDTH, HEIGHT)
+    assert colours(pictures.small(noise)) == exact
+    whole = len(pictures.png(noise))
     for share, off in ((0.7, 5), (0.5, 19)):
-        file = small(WIDTH, HEIGHT, noise, largest=int(share * whole))
+        file = pictures.small(noise, largest=int(share * whole))
         assert len(file) <= share * whole
         pairs = zip(colours(file), exact, strict=True)
         assert 0 < max(abs(a - b) for one, other in pairs for a, b in zip(one, other, strict=True)) <= off
+
+
+def test_picture_of_a_changed_screen_is_that_of_a_new_one() -> None:
+    generator = random.Random(8)
+    screen = bytearray(4 * WIDTH * HEIGHT)
+    pictures = Pictures(WIDTH, HEIGHT)
+    for _ in range(20):
+        start = 4 * generator.randrange(WIDTH * HEIGHT - 50)
+        screen[start : start + 200] = generator.randbytes(200)
+        file = pictures.png(bytes(screen))
+        assert file == Pictures(WIDTH, HEIGHT).png(bytes(screen))
+        shown = [(red, green, blue) for blue, green, red, _ in struct.iter_unpack("4B", screen)]
+        assert colours(file) == shown

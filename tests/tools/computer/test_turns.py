@@ -17,13 +17,17 @@ from openai.lib.streaming.responses._responses import ResponseStreamState
 from openai.types.responses import ResponseComputerToolCall, ResponseComputerToolCallOutputItem
 
 from agent_kernel.errors import InvalidRequest, MalformedCall
+from agent_kernel.models.catalogue import NamedUpstream
 from agent_kernel.policy.rules import Policy
 from agent_kernel.protocol.items import to_json
 from agent_kernel.protocol.sse import own_event
 from agent_kernel.runtime.local import LocalRuntime
 from agent_kernel.sandboxes.base import Backend
-from agent_kernel.tools.computer.tool import BLANK, COMPUTER, OUTSIDE
+from agent_kernel.tools.computer.tool import BLANK, COMPUTER, OUTSIDE, UNSEEN
 from agent_kernel.tools.request import read_tools
+from tests.models.anthropic.messages_server import KEY as CLAUDE_KEY
+from tests.models.anthropic.messages_server import serving as messages_api
+from tests.models.anthropic.shapes import text, use
 from tests.runtime.played import Upstream, call, runtime_on, turns_of
 from tests.tools.computer.conftest import APP
 from tests.tools.test_toy import SHELL, Json, Make, events_of, opened
@@ -175,26 +179,54 @@ async def test_hostile_page_ends_in_questions(runtime: Make) -> None:
 async def test_chat_model_gets_screenshots_as_images(
     upstream: Upstream, bubblewrap_backend: Backend, tmp_path: Path, desktop_programs: None
 ) -> None:
-    async with runtime_on(upstream.url, bubblewrap_backend, tmp_path) as running:
-        turn = turns_of(running)
-        look = {"actions": [{"type": "screenshot"}]}
-        upstream.says(call(0, "computer", look), finish="tool_calls")
-        upstream.says({"content": "Seen."})
-        response = to_json(await turn("Look.", model="chat/m", tools=[DESKTOP]))
-        url = response["output"][1]["output"]["image_url"]
-        (function,) = upstream.requests[0]["tools"]
-        assert "1280 x 800" in function["function"]["description"]
-        tool, user = upstream.requests[1]["messages"][-2:]
-        assert OUTSIDE in tool["content"]
-        assert user["content"][1] == {"type": "image_url", "image_url": {"url": url, "detail": "auto"}}
-        upstream.responds(MESSAGE)
-        await turn("On.", model="responses/m", tools=[DESKTOP], previous_response_id=response["id"])
-        output = upstream.requests[2]["input"][2]
-        assert output["type"] == "function_call_output"
-        assert output["output"][1] == {"type": "input_image", "image_url": url, "detail": "auto"}
+    """Claude goes on at the same desktop, with the tool that its API has."""
+    with messages_api() as claude:
+        own = {"claude": NamedUpstream("anthropic", claude.url, key=CLAUDE_KEY)}
+        async with runtime_on(upstream.url, bubblewrap_backend, tmp_path, own) as running:
+
+            async def turn(said: str, model: str, earlier: str | None = None) -> Json:
+                events = await events_of(
+                    running, said, model=model, tools=[DESKTOP], previous_response_id=earlier
+                )
+                check_stream(events)
+                response: Json = events[-1]["response"]
+                return response
+
+            upstream.says(call(0, "computer", {"actions": [{"type": "screenshot"}]}), finish="tool_calls")
+            upstream.says({"content": "Seen."})
+            response = await turn("Look.", "chat/m")
+            assert kinds(response) == ["computer_call", "computer_call_output", "message"]
+            url = response["output"][1]["output"]["image_url"]
+            (function,) = upstream.requests[0]["tools"]
+            assert "1280 x 800" in function["function"]["description"]
+            tool, user = upstream.requests[1]["messages"][-2:]
+            assert OUTSIDE in tool["content"]
+            assert user["content"][1] == {"type": "image_url", "image_url": {"url": url, "detail": "auto"}}
+            upstream.responds(MESSAGE)
+            response = await turn("On.", "responses/m", response["id"])
+            output = upstream.requests[2]["input"][2]
+            assert output["type"] == "function_call_output"
+            assert output["output"][1] == {"type": "input_image", "image_url": url, "detail": "auto"}
+            move = use("toolu_1", "mouse_move", {"coordinate": [30, 40]})
+            claude.says({**move, "toolset_name": "computer"}, stop="tool_use")
+            claude.says(text("Moved."))
+            response = await turn("Move.", "claude/claude-test", response["id"])
+            assert kinds(response) == ["computer_call", "computer_call_output", "message"]
+            assert response["output"][0]["actions"] == [{"type": "move", "x": 30, "y": 40}]
+            (entry,) = claude.requests[0]["tools"]
+            assert entry["type"] == "computer_toolset_20260801"
+            (result,) = claude.requests[1]["messages"][-1]["content"]
+            picture = result["content"][-1]["source"]["data"]
+            assert response["output"][1]["output"]["image_url"] == f"data:image/png;base64,{picture}"
+        assert claude.faults == []
     with closing(sqlite3.connect(tmp_path / "store.sqlite")) as database:
         kept = [str(row) for table in KEPT for row in database.execute(f"SELECT * FROM {table}")]
-    assert sum(row.count(url) for row in kept) == 1
+    seen = 2 if url.endswith(picture) else 1  # one for each call: the screen may be the same
+    assert sum(row.count(url) for row in kept) == seen
+
+
+def kinds(response: Json) -> list[str]:
+    return [item["type"] for item in response["output"]]
 
 
 async def test_safety_check_of_the_upstream_asks(
@@ -261,8 +293,18 @@ async def test_without_a_container_the_client_acts(
         assert sent_call == {**given, "id": called["id"]}
         assert {name: sent_output[name] for name in output} == output
         upstream.says(call(0, "computer", {"actions": [CLICK]}, "c2"), finish="tool_calls")
-        (called,) = to_json(await turn("Go.", model="chat/m", tools=[tool]))["output"]
+        first = await turn("Go.", model="chat/m", tools=[tool])
+        (called,) = to_json(first)["output"]
         assert called[field] == given[field]
+        upstream.says({"content": "Done."})
+        file = {"type": "computer_screenshot", "file_id": "file-1"}
+        await turn(
+            [{**output, "call_id": "c2", "output": file}],
+            model="chat/m",
+            tools=[tool],
+            previous_response_id=first.id,
+        )
+        assert upstream.requests[3]["messages"][-1]["content"] == UNSEEN
 
 
 async def test_call_that_was_not_offered_is_rejected(
@@ -292,6 +334,21 @@ def test_malformed_entry_is_refused(entry: Json, param: str) -> None:
     with pytest.raises(InvalidRequest) as caught:
         read_tools([{**CLIENT, **entry}])
     assert caught.value.param == param
+
+
+@pytest.mark.parametrize("tool", [CLIENT, PREVIEW], ids=["computer", "preview"])
+async def test_size_out_of_range_is_refused_before_all(
+    upstream: Upstream, bubblewrap_backend: Backend, tmp_path: Path, tool: Json
+) -> None:
+    ours = {"container": "auto", **({"display": {"width": 100_000}} if tool is CLIENT else {})}
+    large = {**tool, "agent_kernel": ours, **({"display_width": 100_000} if tool is PREVIEW else {})}
+    async with runtime_on(upstream.url, bubblewrap_backend, tmp_path) as running:
+        turn = turns_of(running)
+        with pytest.raises(InvalidRequest, match="320 to 3840"):
+            await turn("Go.", model="chat/m", tools=[large])
+        assert (upstream.requests, (await running.containers.list(limit=100)).data) == ([], [])
+        upstream.says({"content": "Here."})
+        assert (await turn("Go.", model="chat/m", tools=[tool])).status == "completed"
 
 
 @pytest.mark.parametrize(

@@ -32,10 +32,28 @@ class Desktop:
         self.screen = screen.DesktopScreen(self.connection)  # from here on it gets the events
         self.keyboard = keyboard.Keyboard(self.connection, self._typed)
         self.pointer = pointer.Pointer(self.connection)
-        self._shot: tuple[bytes, bool, bytes] | None = None
+        width, height = self.screen.size
+        self._whole = picture.Pictures(width, height)
+        self._half = picture.Pictures((width + 1) // 2, (height + 1) // 2)
         while drawn and self.screen.is_blank() and self.screen.changed(until):
             pass
         self.screen.rest(_STEADY, _BEGINS)
+
+    def restarted(self) -> list[str]:
+        """Start again what has crashed, and wait until it shows. Return a sentence about each, for the model.
+
+        Raises `x11.ServerGone` if the X server has ended.
+        """
+        before = self.programs.browser
+        said = self.programs.restarted()
+        browser = self.programs.browser
+        if browser is not None and browser != before:
+            until = time.monotonic() + _BEGINS
+            while not windows.has_window(self.connection, browser) and self.screen.changed(until):
+                pass
+        if said:
+            self.screen.rest(_STEADY, _BEGINS)
+        return said
 
     def _typed(self) -> None:
         if self.screen.changed(time.monotonic() + _SHOWS):
@@ -49,8 +67,6 @@ class Desktop:
     def shot(self, *, half: bool) -> bytes:
         """Return the screen as a PNG file in base64: for a model, or `half` its size."""
         pixels = self.screen.pixels()
-        if self._shot is None or self._shot[:2] != (pixels, half):
-            size = (*self.screen.size, pixels)
-            file = picture.png(*picture.halved(*size)) if half else picture.small(*size)
-            self._shot = pixels, half, base64.b64encode(file)
-        return self._shot[2]
+        if half:
+            return base64.b64encode(self._half.png(picture.halved(*self.screen.size, pixels)))
+        return base64.b64encode(self._whole.small(pixels))

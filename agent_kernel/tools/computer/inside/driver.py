@@ -42,6 +42,9 @@ def main() -> None:
         try:
             for answer in driver.answer(request):
                 _print({"id": request["id"], **answer})
+        except programs.NoDesktop as error:
+            _print({"id": request["id"], "error": "no desktop", "why": str(error)})
+            return
         except (x11.ServerGone, x11.ServerError) as error:
             _print({"id": request["id"], "error": "ended", "why": str(error)[:200]})
             return  # what the desktop has started ends with this process
@@ -57,12 +60,8 @@ class Driver:
         self._desktop: desktop.Desktop | None = None
 
     def answer(self, request: dict[str, Any]) -> Iterator[dict[str, Any]]:
-        """Yield the answers to a request. Raises `x11.ServerGone`, `x11.ServerError`."""
-        try:
-            found = self._started(request["settings"], as_it_is="user" in request)
-        except programs.NoDesktop as error:
-            yield {"error": "no desktop", "why": str(error)}
-            return
+        """Yield the answers to a request. Raises `NoDesktop`, `x11.ServerGone`, `x11.ServerError`."""
+        found = self._started(request["settings"], as_it_is="user" in request)
         if isinstance(found, str):
             yield {"error": "settings", "why": found}
             return
@@ -76,7 +75,7 @@ class Driver:
 
     def _batch(self, found: desktop.Desktop, request: dict[str, Any]) -> Iterator[dict[str, Any]]:
         found.connection.begin()
-        said = found.programs.restarted()
+        said = found.restarted()
         todo = list(enumerate(request["actions"]))[request["first"] :]
         if self._user_acted:
             self._user_acted = False
@@ -108,7 +107,7 @@ class Driver:
                 yield {"error": why, "step": step, "said": said}
                 return
             yield {"step": step, "picture": found.shot(half=not last).decode()}
-        yield {"done": True, "said": [*said, *found.programs.restarted()]}
+        yield {"done": True, "said": [*said, *found.restarted()]}
 
     def _user(self, found: desktop.Desktop, events: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
         """Do what the user does. `begin` and `end` say that the user has the desktop, and gives it back."""

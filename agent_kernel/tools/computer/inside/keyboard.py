@@ -147,7 +147,6 @@ class Keyboard:
             self._give(self._spare.pop(), keysym)
         if wanted:
             self._x.sync()
-        if again:
             time.sleep(_MAP_READ)
         return end
 

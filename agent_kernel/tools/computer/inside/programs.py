@@ -112,6 +112,11 @@ class DesktopPrograms:
         """Whether there is a browser, and it was started."""
         return self._browser is not None
 
+    @property
+    def browser(self) -> int | None:
+        """The process id of the browser that was started last; None if there is none."""
+        return self._browser.pid if self._browser is not None else None
+
     def start_all(self) -> None:
         """Start the window manager and the browser, if there is one."""
         self._manager = self._start(self._manager_command())

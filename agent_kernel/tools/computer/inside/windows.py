@@ -24,6 +24,14 @@ def wait_for_first(x: x11.Connection, until: float) -> bool:
         _select(x, 0)
 
 
+def has_window(x: x11.Connection, process: int) -> bool:
+    """Return whether a process has a window that the manager lists."""
+    try:
+        return any(process in _property(x, each, "_NET_WM_PID") for each in _listed(x, "_NET_CLIENT_LIST"))
+    except x11.ServerError:  # one of them has just been closed
+        return False
+
+
 def activate_under_pointer(x: x11.Connection) -> None:
     """Raise the window under the pointer and give it the focus, unless it has it.
 
@@ -47,7 +55,11 @@ def activate_under_pointer(x: x11.Connection) -> None:
 
 def _listed(x: x11.Connection, name: str) -> tuple[int, ...]:
     """Return the windows that a property of the root window lists."""
-    answer = x.ask(20, 0, struct.pack("<IIIII", x.root, x.atom(name), 0, 0, _MOST))
+    return _property(x, x.root, name)
+
+
+def _property(x: x11.Connection, window: int, name: str) -> tuple[int, ...]:
+    answer = x.ask(20, 0, struct.pack("<IIIII", window, x.atom(name), 0, 0, _MOST))
     (count,) = struct.unpack_from("<I", answer, 16)
     return struct.unpack_from("<%dI" % count, answer, 32)
 
