@@ -158,7 +158,7 @@ def test_langchain(tap: Tap) -> None:
         model=MODEL, base_url=tap.url, api_key=SecretStr(KEY), use_responses_api=True, max_retries=0,
         output_version="responses/v1",
     )  # fmt: skip
-    model = chat.bind(tools=[COMPUTER])  # bind_tools knows only the older computer_use_preview
+    model = chat.bind_tools([COMPUTER])
     given: list[Any] = []
     said: list[str] = []
     for asked, actions in zip(ASKED, ACTIONS, strict=True):
