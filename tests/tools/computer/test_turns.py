@@ -235,7 +235,9 @@ async def test_safety_check_of_the_upstream_asks(
     async with runtime_on(upstream.url, bubblewrap_backend, tmp_path) as running:
         turn = turns_of(running)
         upstream.responds(NATIVE)
-        first = to_json(await turn("Go.", model="native/m", tools=[DESKTOP]))
+        events = await events_of(running, "Go.", model="native/m", tools=[DESKTOP])
+        check_stream(events)
+        first = events[-1]["response"]
         called, request = first["output"]
         assert upstream.requests[0]["tools"] == [CLIENT]
         assert called["pending_safety_checks"] == [CHECK]
