@@ -29,6 +29,10 @@ Send = Callable[[dict[str, Any], list[bytes]], None]
 
 ABSENT = "The desktop is not shown."
 MOST_WAITING = 4 * MOST_EVENTS
+MOST_UNSEEN = 1000
+"""Pieces that may come before the page says that it has shown a frame."""
+_APART = 0.02
+"""Seconds between two messages with the state."""
 
 
 class ShownDesktop:
@@ -47,6 +51,9 @@ class ShownDesktop:
         self._news = DesktopNews(False, False, None)
         self._mine = False
         self._why = ""
+        self._timer: asyncio.TimerHandle | None = None
+        self._untold = False
+        self._unseen = 0
 
     @property
     def ended(self) -> asyncio.Task[None] | None:
@@ -99,6 +106,9 @@ class ShownDesktop:
             self._news = found
             self._tell()
             return
+        self._unseen += 1
+        if self._unseen > MOST_UNSEEN:
+            raise InvalidRequest("The desktop sends more pictures than it may.")
         piece = {
             "frame": found.frame,
             "last": found.last,
@@ -109,7 +119,18 @@ class ShownDesktop:
         self._send({"piece": piece}, [found.png])
 
     def _tell(self) -> None:
+        """Send the state, a little later if it was sent just now: a sandbox may have very much news."""
+        if self._timer is not None:
+            self._untold = True
+            return
         self._send({"screen": self.state}, [])
+        self._timer = asyncio.get_running_loop().call_later(_APART, self._told)
+
+    def _told(self) -> None:
+        self._timer = None
+        if self._untold:
+            self._untold = False
+            self._tell()
 
     # -- what the user does -------------------------------------------------------------------------------
 
@@ -117,9 +138,11 @@ class ShownDesktop:
         """Take a message that nobody waits for an answer to. Return whether it was one."""
         match content:
             case {"type": "seen", "frame": int(frame)}:
+                self._unseen = 0
                 if self._screen is not None:
                     self._soon(self._screen.seen(frame))
             case {"type": "look"}:
+                self._unseen = 0
                 self._tell()
                 if self._screen is not None:
                     self._soon(self._screen.look())

@@ -11,6 +11,7 @@ import base64
 import binascii
 import contextlib
 import json
+import struct
 import uuid
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -25,7 +26,7 @@ from agent_kernel.tools.computer.program import NAME, WATCH, command, source
 from agent_kernel.tools.computer.session import BUILD, LONGEST_ANSWER, NO_PYTHON
 from agent_kernel.tools.computer.settings import DesktopSettings
 
-_PNG = b"\x89PNG\r\n\x1a\n"
+_PNG, _HEAD = b"\x89PNG\r\n\x1a\n", 33
 ENDED = "The desktop has ended."
 NOT_TAKEN = "You have not taken over."
 
@@ -200,7 +201,10 @@ def _piece(value: Json) -> ScreenPiece | None:
         png = base64.b64decode(value["png"], validate=True)
     except (binascii.Error, ValueError):
         return None
-    if not png.startswith(_PNG):
+    if not png.startswith(_PNG) or len(png) < _HEAD:
+        return None
+    across, rows = struct.unpack_from(">II", png, 16)  # a small file can unpack to a huge picture
+    if across != width or not 0 < rows <= height - top:
         return None
     return ScreenPiece(frame, value.get("last") is True, top, width, height, png)
 

@@ -51,7 +51,7 @@ export class DesktopView {
     setText(this._said, words(state));
     setText(this._button, state.taken === "you" || state.taken === "waiting" ? "Hand back" : "Take over");
     this._button.hidden = !state.open;
-    this._button.disabled = this._sending || state.taken === "other";
+    this._button.disabled = this._sending;
     setText(this._why, readable(this._failed || state.why));
     this._why.classList.toggle("agent-live-bad", this._why.textContent !== "");
     this._canvas.hidden = !drawn;

@@ -30,18 +30,14 @@ export class Screen {
   /** Draws a piece after those before it, and says that a frame was seen once all of it is drawn. */
   takePiece(piece: Piece, png: BufferSource): void {
     const blob = new Blob([png], { type: "image/png" });
-    this._queue = this._queue.then(
-      async () => {
-        try {
-          const rows = await createImageBitmap(blob);
-          this._draw(piece, rows);
-        } finally {
-          if (piece.last) this._seen(piece.frame);
-        }
-      },
-      () => undefined,
-    );
-    this._queue.catch(() => undefined); // a picture that cannot be read leaves what was there
+    const next = this._queue.then(async () => {
+      try {
+        this._draw(piece, await createImageBitmap(blob));
+      } finally {
+        if (piece.last) this._seen(piece.frame);
+      }
+    });
+    this._queue = next.catch(() => undefined); // a picture that cannot be read leaves what was there
   }
 
   notify(): void {

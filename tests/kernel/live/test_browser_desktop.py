@@ -81,3 +81,39 @@ def test_a_cell_is_stopped_while_the_user_has_the_desktop(opened: Opened) -> Non
         expect(cell.locator(".agent-live")).to_have_count(0, timeout=WAIT)
         expect(outputs(cell)).to_contain_text("Stopped by you after")
         expect(outputs(run(page, 2)).locator("img").first).to_be_visible(timeout=WAIT)
+
+
+def test_the_desktop_in_a_tab_is_taken_over_while_a_cell_waits(opened: Opened, pictures: Path) -> None:
+    cells = [CELLS[0], "@desk.py Please open the page", "%screen open", "click beside the text"]
+    with opened("tab.ipynb", cells, 900) as page:
+        ended(page)
+        run(page)
+        expect(outputs(run(page, 1))).to_contain_text("It is open.", timeout=WAIT)
+        cell = run(page, 2)
+        with page.context.expect_page() as found:
+            cell.get_by_role("link", name="Open the desktop").click(timeout=WAIT)
+        tab = found.value
+        shows(tab, RED)
+        assert tab.url.rpartition(":")[2].endswith("/"), "the token is out of the address"
+        expect(outputs(cell)).to_contain_text("The desktop is open in a browser tab.", timeout=WAIT)
+        expect(cell.get_by_role("link")).to_have_count(0)
+
+        tab.get_by_role("button", name="Take over").click()
+        expect(tab.get_by_role("status")).to_contain_text("You have the mouse", timeout=WAIT)
+        screen = tab.locator("canvas")
+        box = screen.bounding_box()
+        assert box is not None
+        screen.click(position={"x": box["width"] / 8, "y": box["height"] / 5})
+        tab.keyboard.type("Gr")
+        tab.keyboard.insert_text("üße")
+        shows(tab, GREEN)
+        lab.picture(tab, pictures / "desktop-tab.png")
+
+        waits = run(page, 3)
+        expect(waits.locator(".agent-live-desktop")).to_contain_text(
+            "Taken over in another place", timeout=WAIT
+        )
+        tab.get_by_role("button", name="Hand back").click()
+        expect(outputs(waits)).to_contain_text("Clicked.", timeout=WAIT)
+        expect(outputs(waits)).to_contain_text("The user took over the mouse and the keyboard")
+        tab.close()

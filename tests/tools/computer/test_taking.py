@@ -8,7 +8,8 @@ import struct
 import pytest
 
 from agent_kernel.errors import InvalidRequest
-from agent_kernel.protocol.desktop.watching import read_events
+from agent_kernel.protocol.desktop.items import shown
+from agent_kernel.protocol.desktop.watching import read_action, read_events
 from tests.tools.computer.conftest import Desk, Json
 from tests.tools.computer.watching import click, typed, watching
 
@@ -116,3 +117,22 @@ async def test_a_cancelled_call_that_waits_leaves_the_desktop_to_the_user(desk: 
 async def test_a_malformed_event_is_refused(events: object) -> None:
     with pytest.raises(InvalidRequest):
         read_events(events)
+
+
+@pytest.mark.parametrize(
+    ("claimed", "read"),
+    [
+        (None, None),
+        ("click", None),
+        ({"type": 3}, None),
+        ({"type": "click", "x": 10**30, "y": [1], "more": {"deep": 1}}, {"type": "click", "x": 8192}),
+        ({"type": "keypress", "keys": ["a" * 100, 3]}, {"type": "keypress", "keys": ["a" * 40]}),
+        ({"type": "drag", "path": 5}, {"type": "drag"}),
+        ({"type": "drag", "path": [{"x": 1, "y": 2}, 3]}, {"type": "drag", "path": [{"x": "1", "y": "2"}]}),
+        ({"type": "type", "text": "x" * 1000}, {"type": "type", "text": "x" * 300}),
+    ],
+)
+async def test_what_a_desktop_says_is_bounded(claimed: object, read: Json | None) -> None:
+    found = read_action(claimed)
+    assert found == read
+    assert found is None or len(shown(found)) <= 60
