@@ -104,7 +104,7 @@ async def test_nothing_of_the_host_is_reachable_from_a_desktop(host: Host, desk:
 @pytest.mark.docker
 @pytest.mark.slow
 @pytest.mark.timeout(600)
-async def test_on_docker_it_is_taken_over_and_nothing_of_the_host_is_reachable(
+async def test_on_docker_it_is_taken_over_and_isolated(
     host: Host, docker_engine: None, missing: Missing
 ) -> None:
     backend = DockerBackend(DESKTOP_IMAGE)
