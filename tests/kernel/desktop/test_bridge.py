@@ -18,6 +18,9 @@ from tornado.websocket import WebSocketClientConnection, websocket_connect
 from agent_kernel.kernel.desktop.bridge import ADDRESS, ENDED, MOST_WAITING, REFUSED, REPLACED, DesktopBridge
 from agent_kernel.kernel.desktop.tokens import OneTimeTokens
 from agent_kernel.protocol.desktop.watching import WatchedScreen
+from agent_kernel.sandboxes.base import Backend
+from agent_kernel.tools.computer.watching import watch_desktop
+from tests.sandboxes.inside import started
 from tests.tools.computer.conftest import Desk, desk, desktop_programs
 from tests.tools.computer.watching import typed
 
@@ -102,7 +105,6 @@ def clock() -> Clock:
 @pytest_asyncio.fixture(loop_scope="module")
 async def bridge(desk: Desk, clock: Clock) -> AsyncIterator[DesktopBridge]:
     """A bridge to the desktop of the shared sandbox."""
-    from agent_kernel.tools.computer.watching import watch_desktop
 
     @asynccontextmanager
     async def watch(container_id: str, place: str) -> AsyncIterator[WatchedScreen]:
@@ -266,3 +268,25 @@ async def test_the_bridge_ends_with_its_kernel(bridge: DesktopBridge, connect: C
     with pytest.raises(ConnectionRefusedError):
         await connect(bridge.port)
     assert (await desk.act({"type": "screenshot"})).status == "ok"  # it was handed back
+
+
+async def test_the_tab_ends_with_its_container(
+    bubblewrap_backend: Backend, connect: Connect, clock: Clock
+) -> None:
+    async with started(bubblewrap_backend) as sandbox:
+
+        @asynccontextmanager
+        async def watch(container_id: str, place: str) -> AsyncIterator[WatchedScreen]:
+            async with watch_desktop(sandbox.channel, place) as watched:
+                yield watched
+
+        bridge = DesktopBridge(watch, OneTimeTokens(60, clock))
+        async with bridge.link("c") as (address, _):
+            tab = await connect(bridge.port, token_of(address))
+            await tab.state(open=True, running=False)  # a desktop is not started by watching
+        await bubblewrap_backend.delete(sandbox.ref)
+        code, why = await tab.closed()
+        assert code == ENDED
+        assert why
+    with pytest.raises(ConnectionRefusedError):
+        await connect(bridge.port)
