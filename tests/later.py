@@ -16,7 +16,11 @@ class Later:
         self._name = name
 
     def __getattr__(self, name: str) -> Any:
+        if name.startswith("__"):  # pytest asks each value of a module whether it wraps a fixture
+            raise AttributeError(name)
         return getattr(importlib.import_module(self._name), name)
 
 
 agents = Later("agents")
+anthropic_types = Later("anthropic.types")
+anthropic_client = Later("agent_kernel.models.anthropic.client")

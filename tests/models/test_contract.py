@@ -11,7 +11,6 @@ from typing import Any
 
 import pytest
 
-from agent_kernel.models.anthropic.client import AnthropicUpstream
 from agent_kernel.models.anthropic.model import AnthropicModel
 from agent_kernel.models.base import Model, ModelRequest
 from agent_kernel.models.chat import ChatModel
@@ -27,6 +26,7 @@ from agent_kernel.protocol.deltas import ModelDelta, TextDelta
 from agent_kernel.protocol.items import to_json
 from agent_kernel.protocol.response import new_response
 from agent_kernel.tools.shell.run import CommandResult
+from tests.later import anthropic_client
 from tests.models.anthropic import shapes
 from tests.tools.made import model_request
 
@@ -108,7 +108,7 @@ def case_function(upstream: Any, tmp_path: Path) -> Case:
 def case_messages(upstream: Any, tmp_path: Path) -> Case:
     thought, words = shapes.thinking("A look."), shapes.text("It is 4.")
     call = shapes.use("c7", "shell", {"commands": COMMANDS})
-    model = AnthropicModel(AnthropicUpstream(upstream.url, "sk", retry=RetryPolicy(0)))
+    model = AnthropicModel(anthropic_client.AnthropicUpstream(upstream.url, "sk", retry=RetryPolicy(0)))
     return Case(
         model,
         lambda: upstream.says(*shapes.stream(thought, call, stop="tool_use")),

@@ -6,8 +6,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-import anthropic
-
 from agent_kernel.errors import InvalidRequest
 from agent_kernel.models.anthropic.computer import BETA, NEXT, TOOL, Form, offered_computer, spec_of
 from agent_kernel.models.anthropic.details import Details
@@ -121,8 +119,10 @@ def _format(settings: Json) -> Json | None:
     wanted = (settings.get("text") or {}).get("format") or {}
     match wanted.get("type"):
         case "json_schema":
+            from anthropic import transform_schema  # takes a second, and the client has it already
+
             try:
-                return {"type": "json_schema", "schema": anthropic.transform_schema(dict(wanted["schema"]))}
+                return {"type": "json_schema", "schema": transform_schema(dict(wanted["schema"]))}
             except (
                 LookupError,
                 ValueError,

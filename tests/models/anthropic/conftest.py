@@ -6,9 +6,9 @@ from collections.abc import AsyncIterator, Iterator
 
 import pytest
 
-from agent_kernel.models.anthropic.client import AnthropicUpstream
 from agent_kernel.models.anthropic.model import AnthropicModel
 from agent_kernel.models.retry import RetryPolicy
+from tests.later import anthropic_client
 from tests.models.anthropic.messages_server import KEY, MessagesServer, serving
 
 
@@ -30,4 +30,4 @@ async def model(messages: MessagesServer) -> AsyncIterator[AnthropicModel]:
 def model_at(server: MessagesServer, *, retries: int = 0, key: str | None = KEY) -> AnthropicModel:
     """Return the model that asks a server."""
     retry = RetryPolicy(retries, first=0)
-    return AnthropicModel(AnthropicUpstream(server.url, key, retry=retry))
+    return AnthropicModel(anthropic_client.AnthropicUpstream(server.url, key, retry=retry))

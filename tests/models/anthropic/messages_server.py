@@ -8,19 +8,16 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from functools import cache
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
-from anthropic.types import ModelInfo
-from anthropic.types.beta.message_create_params import MessageCreateParamsStreaming as BetaStreaming
-from anthropic.types.message_create_params import MessageCreateParamsStreaming
 from pydantic import TypeAdapter, ValidationError
 
+from tests.later import anthropic_types
 from tests.models.anthropic.shapes import Event, error, signature, sse, stream
 
 KEY = "sk-ant-very-secret"
-REQUESTS: TypeAdapter[Any] = TypeAdapter(MessageCreateParamsStreaming)
-IN_BETA: TypeAdapter[Any] = TypeAdapter(BetaStreaming)
 
 Request = dict[str, Any]
 
@@ -65,7 +62,7 @@ def model_info(name: str, **fields: Any) -> dict[str, Any]:
         "capabilities": capabilities,
         **fields,
     }
-    ModelInfo.model_validate(info)
+    anthropic_types.ModelInfo.model_validate(info)
     return info
 
 
@@ -167,10 +164,16 @@ class _Handler(BaseHTTPRequestHandler):
         """Log nothing."""
 
 
+@cache
+def _requests(*, beta: bool) -> TypeAdapter[Any]:
+    types = anthropic_types.beta if beta else anthropic_types
+    return TypeAdapter(types.message_create_params.MessageCreateParamsStreaming)
+
+
 def fault_in(request: Request, *, beta: bool = False) -> str | None:
     """Return what the API would refuse: by the SDK's types, and by the rules that they do not hold."""
     try:
-        read = _consumed((IN_BETA if beta else REQUESTS).validate_python(request))
+        read = _consumed(_requests(beta=beta).validate_python(request))
     except ValidationError as wrong:
         return f"not a request: {wrong}"
     if read != request:

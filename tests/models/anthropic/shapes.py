@@ -5,15 +5,16 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterator, Sequence
+from functools import cache
 from typing import Any
 
-from anthropic.types import RawMessageStreamEvent
 from pydantic import TypeAdapter
+
+from tests.later import anthropic_types
 
 Event = dict[str, Any]
 Block = dict[str, Any]
 
-EVENTS: TypeAdapter[Any] = TypeAdapter(RawMessageStreamEvent)
 USAGE = {
     "input_tokens": 12,
     "cache_creation_input_tokens": 300,
@@ -64,11 +65,16 @@ def stream(
     return checked(events)
 
 
+@cache
+def _adapter() -> TypeAdapter[Any]:
+    return TypeAdapter(anthropic_types.RawMessageStreamEvent)
+
+
 def checked(events: Sequence[Event]) -> list[Event]:
     """Check events against the SDK's types. It has none for `ping` and `error`."""
     for event in events:
         if event["type"] not in ("ping", "error"):
-            EVENTS.validate_python(event)
+            _adapter().validate_python(event)
     return list(events)
 
 

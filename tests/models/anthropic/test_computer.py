@@ -6,9 +6,6 @@ import json
 from typing import Any
 
 import pytest
-from anthropic.types.beta.beta_tool_computer_use_20251124_param import BetaToolComputerUse20251124Param
-from anthropic.types.computer_tool_use_block import ComputerToolUseBlock
-from anthropic.types.computer_toolset_20260801_param import ComputerToolset20260801Param
 from pydantic import TypeAdapter
 
 from agent_kernel.models.anthropic.computer import BETA, TOOL, spec_of, use_of
@@ -17,6 +14,7 @@ from agent_kernel.models.base import ModelRequest
 from agent_kernel.protocol.calls import CallDone, RejectedCall
 from agent_kernel.tools.computer.tool import COMPUTER
 from agent_kernel.tools.request import read_tools
+from tests.later import anthropic_types
 from tests.models.anthropic.messages_server import MessagesServer
 from tests.models.anthropic.shapes import text, use
 
@@ -38,7 +36,9 @@ async def test_toolset_is_offered_and_read(messages: MessagesServer, model: Anth
     look = use("toolu_2", "screenshot", {})
     for block in (given, look):
         block["toolset_name"] = "computer"
-        TypeAdapter(ComputerToolUseBlock).validate_python({**block, "caller": {"type": "direct"}})
+        TypeAdapter(anthropic_types.ComputerToolUseBlock).validate_python(
+            {**block, "caller": {"type": "direct"}}
+        )
     messages.says(given, look, stop="tool_use")
     calls = [each for each in await asked(model) if isinstance(each, CallDone)]
     click = {"type": "click", "button": "left", "x": 3, "y": 4, "keys": ["ctrl+shift"]}
@@ -77,8 +77,8 @@ async def test_missing_actions_are_explained(messages: MessagesServer, model: An
 
 def test_specs_fit_the_types_of_the_package() -> None:
     (entry,) = TOOLS
-    TypeAdapter(ComputerToolset20260801Param).validate_python(spec_of(entry, "toolset"))
-    TypeAdapter(BetaToolComputerUse20251124Param).validate_python(spec_of(entry, "tool"))
+    TypeAdapter(anthropic_types.ComputerToolset20260801Param).validate_python(spec_of(entry, "toolset"))
+    TypeAdapter(anthropic_types.beta.BetaToolComputerUse20251124Param).validate_python(spec_of(entry, "tool"))
 
 
 @pytest.mark.parametrize(
@@ -107,4 +107,4 @@ def test_action_comes_back_as_it_was(action: dict[str, Any]) -> None:
     of_set = use_of(called, "toolset")
     assert of_set is not None
     block = {"type": "tool_use", "id": "toolu_1", "caller": {"type": "direct"}, **of_set}
-    TypeAdapter(ComputerToolUseBlock).validate_python(block)
+    TypeAdapter(anthropic_types.ComputerToolUseBlock).validate_python(block)

@@ -72,5 +72,9 @@ MAIL = (
     b"From: ann@example.org\r\nSubject: =?utf-8?q?Gr=C3=BC=C3=9Fe?=\r\nMIME-Version: 1.0\r\n"
     b"Content-Type: text/plain; charset=utf-8\r\n\r\nThe ferry leaves at nine.\r\n"
 )
-BOMB = package({"word/document.xml": "<w:document>" + " " * (65 << 20)})
 NESTED = package({"word/document.xml": "<a>" * 300_000})
+
+
+def bomb() -> bytes:
+    """Return a document that grows to more than is read of one. It takes long to make."""
+    return package({"word/document.xml": "<w:document>" + " " * (65 << 20)})

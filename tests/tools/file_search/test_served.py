@@ -102,7 +102,7 @@ def test_each_kind_of_file_is_read_in_a_sandbox(served: Keyed, alice: OpenAI) ->
     }  # fmt: skip
     bad = {
         "j.png": b"\x89PNG\r\n\x1a\n\0\0", "k.pdf": b"%PDF-1.4 broken", "l.docx": made.NESTED,
-        "m.docx": made.BOMB, "n.zip": made.package({"a.txt": "x"}),
+        "m.docx": made.bomb(), "n.zip": made.package({"a.txt": "x"}),
     }  # fmt: skip
     store, ids = stored(alice, files | bad)
     found = {name: texts(alice, store, ids[name]) for name in files}
