@@ -8,15 +8,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from openai import omit
-from openai.lib.streaming.responses._responses import ResponseStreamState
 
 from agent_kernel.errors import InvalidRequest
-from agent_kernel.protocol.sse import event_of
 from agent_kernel.runtime.local import LocalRuntime
 from agent_kernel.runtime.turns.request import read_request
 from agent_kernel.sandboxes.bubblewrap.backend import BubblewrapBackend
 from tests.runtime.played import Upstream, call, runtime_on
+from tests.tools.accumulated import check_stream
 from tests.tools.test_toy import Json, events_of
 
 pytestmark = pytest.mark.bubblewrap
@@ -80,15 +78,9 @@ async def test_two_turns_with_any_model(
     sent = sent.get("function") or sent
     assert (sent["name"], sent["parameters"]["required"]) == (flat, ["input"])
     assert GRAMMAR["definition"] in sent["description"]
-    accumulator: ResponseStreamState[Any] = ResponseStreamState(input_tools=omit, text_format=omit)
-    for event in events:
-        known = event_of(event)
-        assert known is not None
-        accumulator.handle_event(known)
-    order = [each["type"].removeprefix("response.") for each in events if each.get("output_index") == 0]
-    assert order == ORDER
+    ((item, of_item),) = check_stream(events)
+    assert [each["type"].removeprefix("response.") for each in of_item] == ORDER
     response = events[-1]["response"]
-    (item,) = response["output"]
     assert (item["name"], item["input"], item.get("namespace")) == ("vote", "yes", group)
     assert response["tools"] == tools
     answers(upstream, model)

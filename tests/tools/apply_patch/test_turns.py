@@ -8,18 +8,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from openai import omit
-from openai.lib.streaming.responses._responses import ResponseStreamState
 from openai.types.responses import ResponseApplyPatchToolCall, ResponseApplyPatchToolCallOutput
 
 from agent_kernel.errors import InvalidRequest, MalformedCall
 from agent_kernel.policy.rules import Policy, Rule
 from agent_kernel.protocol.items import to_json
-from agent_kernel.protocol.sse import own_event
 from agent_kernel.sandboxes.base import Backend
 from agent_kernel.tools.apply_patch.tool import APPLY_PATCH
 from agent_kernel.tools.request import read_tools
 from tests.runtime.played import Upstream, call, runtime_on, turns_of
+from tests.tools.accumulated import check_stream
 from tests.tools.test_toy import SHELL, Json, Make, events_of, opened
 
 SCRIPT = f"scripted/{Path(__file__).parent / 'patches.yaml'}"
@@ -35,15 +33,10 @@ def runtime(bubblewrap_backend: Backend, tmp_path: Path) -> Make:
     return partial(opened, bubblewrap_backend, tmp_path, SCRIPT)
 
 
-def check_stream(events: list[Json]) -> list[Json]:
-    """Check numbers, order and types of a whole stream, and return the items of patches."""
-    assert [event["sequence_number"] for event in events] == list(range(len(events)))
-    accumulator: ResponseStreamState[Any] = ResponseStreamState(input_tools=omit, text_format=omit)
+def patches_in(events: list[Json]) -> list[Json]:
+    """Check a whole stream, and return the items of patches."""
     found = []
-    for event in events:
-        accumulator.handle_event(own_event(event))
-    for index, item in enumerate(events[-1]["response"]["output"]):
-        of_item = [event for event in events if event.get("output_index") == index]
+    for item, of_item in check_stream(events, beyond=(DIFF,)):
         order = list(dict.fromkeys(event["type"].removeprefix("response.") for event in of_item))
         if item["type"] == "apply_patch_call":
             ResponseApplyPatchToolCall.model_validate(item)
@@ -66,7 +59,7 @@ async def test_patches_are_applied_in_the_container(runtime: Make) -> None:
     async with runtime() as running:
         events = await events_of(running, "write and change", **TOOLS)
         first = events[-1]["response"]
-        _, created, update, moved = check_stream(events)
+        _, created, update, moved = patches_in(events)
         assert (created["status"], created["output"]) == ("completed", "Created a.py (2 lines).")
         assert moved["output"] == "Moved a.py to b.py (+1 -1)."
         printed = next(item for item in first["output"] if item["type"] == "shell_call_output")["output"][0]
@@ -75,7 +68,7 @@ async def test_patches_are_applied_in_the_container(runtime: Make) -> None:
         assert update["agent_kernel"] == {"container_id": container["container_id"], "move_to": "b.py"}
         assert container == first["tools"][0]["environment"]
         events = await events_of(running, "what fails", **TOOLS, previous_response_id=first["id"])
-        results = check_stream(events)[1::2]
+        results = patches_in(events)[1::2]
         assert [each["status"] for each in results] == ["failed", "failed", "completed"]
         assert results[0]["output"].startswith("The diff does not fit b.py, which is unchanged: ")
         assert "outside of /mnt/data" in results[1]["output"]
@@ -89,8 +82,8 @@ async def test_policy_denies_a_patch(runtime: Make) -> None:
     policy = Policy("allow", (Rule("deny", command="apply_patch delete_file *"),))
     async with runtime(approval=policy) as running:
         events = await events_of(running, "what fails", **TOOLS)
-    assert [each["status"] for each in check_stream(events)[1::2]] == ["failed"] * 3
-    assert "outside" not in check_stream(events)[3]["output"]
+    assert [each["status"] for each in patches_in(events)[1::2]] == ["failed"] * 3
+    assert "outside" not in patches_in(events)[3]["output"]
 
 
 async def test_approved_patch_is_applied(runtime: Make) -> None:
@@ -100,7 +93,7 @@ async def test_approved_patch_is_applied(runtime: Make) -> None:
         request = next(item for item in asked["output"] if item["type"] == "mcp_approval_request")
         answer = {"type": "mcp_approval_response", "approval_request_id": request["id"], "approve": True}
         events = await events_of(running, [answer], **TOOLS, previous_response_id=asked["id"])
-    output = next(each for each in check_stream(events) if each["type"] == "apply_patch_call_output")
+    output = next(each for each in patches_in(events) if each["type"] == "apply_patch_call_output")
     assert (output["status"], output["output"]) == ("completed", "Created a.py (2 lines).")
 
 

@@ -12,14 +12,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from openai import AsyncOpenAI, omit
-from openai.lib.streaming.responses._responses import ResponseStreamState
+from openai import AsyncOpenAI
 from openai.types.responses import ResponseCodeInterpreterToolCall
 
 from agent_kernel.errors import InvalidRequest, MalformedCall
 from agent_kernel.policy.rules import Policy, Rule
 from agent_kernel.protocol.items import to_json
-from agent_kernel.protocol.sse import event_of
 from agent_kernel.runtime.local import LocalRuntime
 from agent_kernel.sandboxes.base import Backend
 from agent_kernel.tools.code_interpreter.drafts import CALL, DISPLAYED, PRINTED
@@ -28,6 +26,7 @@ from agent_kernel.tools.code_interpreter.tool import CODE_INTERPRETER
 from agent_kernel.tools.request import environment_of, read_tools
 from tests import forked
 from tests.runtime.played import Upstream, call, runtime_on
+from tests.tools.accumulated import check_stream
 from tests.tools.test_toy import FLAGS, SHELL, Json, Make, events_of, opened, output_of
 
 SCRIPT = f"scripted/{Path(__file__).parent / 'cells.yaml'}"
@@ -58,19 +57,12 @@ def logs(text: str) -> list[Json]:
     return [{"type": "logs", "logs": text}]
 
 
-def check_stream(events: list[Json]) -> list[Json]:
-    """Check numbers, order and types of a whole stream, and return its calls."""
-    assert [event["sequence_number"] for event in events] == list(range(len(events)))
-    accumulator: ResponseStreamState[Any] = ResponseStreamState(input_tools=omit, text_format=omit)
-    for event in events:
-        known = event_of(event)
-        assert known is not None, event
-        accumulator.handle_event(known)
+def calls_in(events: list[Json]) -> list[Json]:
+    """Check a whole stream, and return its calls."""
     calls = []
-    for index, item in enumerate(events[-1]["response"]["output"]):
+    for item, of_item in check_stream(events):
         if item["type"] != CALL:
             continue
-        of_item = [event for event in events if event.get("output_index") == index]
         assert list(dict.fromkeys(event["type"] for event in of_item)) == ORDER
         assert all(event.get("item_id", item["id"]) == item["id"] for event in of_item)
         added = of_item[0]["item"]
@@ -97,34 +89,34 @@ async def check_shown(running: LocalRuntime, events: list[Json], call: Json) -> 
 async def test_the_documented_streams(runtime: Make) -> None:
     """Text only, one call, three calls, a second turn, an exception, a picture, and a cited file."""
     async with runtime() as running:
-        assert check_stream(await events_of(running, "text only", **SHOWN)) == []
+        assert calls_in(await events_of(running, "text only", **SHOWN)) == []
         events = await events_of(running, "one call", **SHOWN)
         first = events[-1]["response"]
-        (one,) = check_stream(events)
+        (one,) = calls_in(events)
         assert (one["code"], one["outputs"]) == ("x = 6\nprint('hello')\nx * 7", logs("hello\n42\n"))
         assert first["output"][-1]["content"][0]["text"] == "It is 42."
         assert first["tools"] == [PYTHON]
         events = await events_of(running, "three calls", **SHOWN, previous_response_id=first["id"])
-        three = check_stream(events)
+        three = calls_in(events)
         assert [each["outputs"] for each in three] == [[], [], logs("2\n")]
         assert {each["container_id"] for each in three} == {one["container_id"]}
         second = events[-1]["response"]["id"]
-        (again,) = check_stream(await events_of(running, "go on", **SHOWN, previous_response_id=second))
+        (again,) = calls_in(await events_of(running, "go on", **SHOWN, previous_response_id=second))
         assert again["outputs"] == logs("42\n")
-        (failed,) = check_stream(await events_of(running, "exception", **SHOWN, previous_response_id=second))
+        (failed,) = calls_in(await events_of(running, "exception", **SHOWN, previous_response_id=second))
         (output,) = failed["outputs"]
         assert failed["status"] == "completed"
         assert output["logs"].startswith("before\nTraceback (most recent call last):\n")
         assert output["logs"].endswith("ZeroDivisionError: division by zero\n")
         events = await events_of(running, "picture", **SHOWN, previous_response_id=second)
-        (drawn,) = check_stream(events)
+        (drawn,) = calls_in(events)
         await check_shown(running, events, drawn)
         picture, printed = drawn["outputs"]
         assert picture["type"] == "image"
         assert picture["url"].startswith("data:image/png;base64,iVBOR")
         assert printed == {"type": "logs", "logs": "drawn\n"}
         events = await events_of(running, "write a file", **SHOWN, previous_response_id=second)
-        check_stream(events)
+        calls_in(events)
         (cited,) = events[-1]["response"]["output"][-1]["content"][0]["annotations"]
         assert (cited["type"], cited["filename"]) == ("container_file_citation", "report.csv")
         assert cited["container_id"] == one["container_id"]
@@ -140,7 +132,7 @@ async def test_without_include_the_outputs_are_null(runtime: Make) -> None:
         shown = to_json(await running.retrieve(response["id"], include=INCLUDE))
         assert shown["output"][0]["outputs"] == logs("hello\n42\n")
         async with aclosing(running.follow(response["id"], include=INCLUDE)) as followed:
-            check_stream([to_json(event) async for event in followed])
+            calls_in([to_json(event) async for event in followed])
 
 
 async def test_outputs_of_all_kinds_come_on_request(runtime: Make) -> None:
@@ -149,7 +141,7 @@ async def test_outputs_of_all_kinds_come_on_request(runtime: Make) -> None:
     async with runtime() as running:
         plain = await events_of(running, "slow table", **SHOWN)
         events = await events_of(running, "slow table", **{**SHOWN, "tools": [asks]})
-    check_stream(plain)
+    calls_in(plain)
     kinds = [event["type"] for event in events]
     standard = [kind for kind in kinds if not kind.startswith("agent_kernel.")]
     assert standard == [event["type"] for event in plain]
@@ -365,7 +357,7 @@ async def test_a_killed_server_is_followed_by_another(own_environment: dict[str,
         resumed: Any = await client.responses.retrieve(response_id, stream=True, include=INCLUDE)
         await client.containers.files.create(container_id, file=("go", b""))
         seen = [to_json(event) async for event in resumed]
-        (item,) = check_stream(seen)
+        (item,) = calls_in(seen)
         assert item["outputs"] == logs("begun\n'over'\n")
         runs = (await files(client, container_id))["/mnt/data/runs"]
         content = await client.containers.files.content.retrieve(runs, container_id=container_id)

@@ -12,15 +12,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from openai import omit
-from openai.lib.streaming.responses._responses import ResponseStreamState
 from openai.types.responses import ResponseComputerToolCall, ResponseComputerToolCallOutputItem
 
 from agent_kernel.errors import InvalidRequest, MalformedCall
 from agent_kernel.models.catalogue import NamedUpstream
 from agent_kernel.policy.rules import Policy
 from agent_kernel.protocol.items import to_json
-from agent_kernel.protocol.sse import own_event
 from agent_kernel.runtime.local import LocalRuntime
 from agent_kernel.sandboxes.base import Backend
 from agent_kernel.tools.computer.tool import BLANK, COMPUTER, OUTSIDE, UNSEEN
@@ -29,6 +26,7 @@ from tests.models.anthropic.messages_server import KEY as CLAUDE_KEY
 from tests.models.anthropic.messages_server import serving as messages_api
 from tests.models.anthropic.shapes import text, use
 from tests.runtime.played import Upstream, call, runtime_on, turns_of
+from tests.tools.accumulated import check_stream
 from tests.tools.computer.conftest import APP
 from tests.tools.test_toy import SHELL, Json, Make, events_of, opened
 
@@ -70,19 +68,15 @@ def runtime(bubblewrap_backend: Backend, tmp_path: Path, desktop_programs: None)
     return partial(opened, bubblewrap_backend, tmp_path, SCRIPT)
 
 
-def check_stream(events: list[Json]) -> list[Json]:
-    """Check numbers, order and types of a whole stream, and return the computer's items."""
-    assert [event["sequence_number"] for event in events] == list(range(len(events)))
-    accumulator: ResponseStreamState[Any] = ResponseStreamState(input_tools=omit, text_format=omit)
+def computers_items(events: list[Json]) -> list[Json]:
+    """Check a whole stream, and return the computer's items."""
     found = []
-    for event in events:
-        accumulator.handle_event(own_event(event))
-    for index, item in enumerate(events[-1]["response"]["output"]):
+    for item, of_item in check_stream(events):
         if not item["type"].startswith("computer_call"):
             continue
         is_call = item["type"] == "computer_call"
         (ResponseComputerToolCall if is_call else ResponseComputerToolCallOutputItem).model_validate(item)
-        order = [event["type"] for event in events if event.get("output_index") == index]
+        order = [event["type"] for event in of_item]
         assert order == ["response.output_item.added", "response.output_item.done"]
         found.append(item)
     return found
@@ -109,7 +103,7 @@ async def test_a_form_is_filled_in_on_the_desktop(runtime: Make, tmp_path: Path)
         events = await events_of(running, "fill in the form", tools=tools)
         response = events[-1]["response"]
         assert response["status"] == "completed", response
-        items = check_stream(events)
+        items = computers_items(events)
         assert [item["type"] for item in items] == ["computer_call", "computer_call_output"] * 3
         assert response["output"][-1]["content"][0]["text"] == "The page has Grüße 日本."
         assert response["tools"][1]["agent_kernel"]["container"] == container
@@ -142,7 +136,7 @@ async def test_input_asks_after_the_screen_was_seen(runtime: Make) -> None:
         output, said = events[-1]["response"]["output"]
         assert (output["call_id"], output["status"]) == (asked["call_id"], "completed"), output
         assert said["type"] == "message"
-        assert len(check_stream(await events_of(running, "press enter", **TOOLS))) == 2  # nothing was seen
+        assert len(computers_items(await events_of(running, "press enter", **TOOLS))) == 2  # nothing was seen
 
 
 async def test_hostile_page_ends_in_questions(runtime: Make) -> None:
