@@ -12,7 +12,10 @@ from agent_kernel.protocol.validation import shortened
 CHARACTERS = 4
 """Characters that count as one token."""
 
-_LEAST, _MOST = 100, 4096
+MOST_TOKENS = 4096
+"""The most that one chunk may have."""
+
+_LEAST = 100
 _BREAKS = ("\n\n", "\n", ". ", " ")
 """Where a chunk should end: behind the last of the first of these that its last quarter has."""
 
@@ -37,7 +40,7 @@ def read_chunking(given: object, where: str = "chunking_strategy") -> Chunking:
     static = given.get("static")
     if not isinstance(static, Mapping):
         raise InvalidRequest(f"{where}.static must be an object.", param=f"{where}.static")
-    size = _whole(static, "max_chunk_size_tokens", f"{where}.static", _LEAST, _MOST)
+    size = _whole(static, "max_chunk_size_tokens", f"{where}.static", _LEAST, MOST_TOKENS)
     overlap = _whole(static, "chunk_overlap_tokens", f"{where}.static", 0, size // 2)
     return Chunking(size, overlap)
 

@@ -8,8 +8,8 @@ by words counts by how many of the query's words it has: the best of those that 
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
 
 from agent_kernel.models.embedding.embedders import EMBEDDING_WEIGHT
 from agent_kernel.store.documents import Hit
@@ -28,6 +28,9 @@ START = 5
 
 SHARED = 100
 """Characters by which the start of a chunk is recognised in its neighbour."""
+
+MOST_TRIES = 20
+"""Places where that start is looked for: a text may repeat itself."""
 
 _STOP_WORDS = (
     "a about an and any are as at be been but by can could did do does for from had has have how i if in into"
@@ -100,38 +103,58 @@ class Fusion:
             ranked = self._of(store_id, hit)
             ranked.by_vectors = max(ranked.by_vectors, FLOOR + (1 - FLOOR) * share)
 
-    def best(self, limit: int) -> list[tuple[Ranked, float]]:
-        """Return the best hits with their scores, best first."""
+    def best(self, limit: int, longest: Callable[[Ranked], int] = lambda _: 0) -> list[tuple[Ranked, float]]:
+        """Return the best hits with their scores, best first.
+
+        Chunks overlap, and the neighbours of a hit would take the places of other answers. They are joined to
+        it instead, as what only they have may answer, while it has at most `longest` characters. Others that
+        repeat a hit are left out unless there is room.
+        """
+        taken: list[tuple[Ranked, float]] = []
+        repeating: list[tuple[Ranked, float]] = []
+        for each, score in self._scored():
+            if len(taken) == limit:
+                break
+            before = next((other for other, _ in taken if _overlap(other, each)), None)
+            text = None if before is None else _joined(before.hit.text, each.hit.text)
+            if before is None:
+                taken.append((replace(each), score))
+            elif text is not None and len(text) <= longest(before):
+                before.hit = replace(before.hit, text=text)
+            else:
+                repeating.append((each, score))
+        found = [*taken, *repeating[: limit - len(taken)]]
+        return sorted(found, key=lambda each: (-each[1], each[0].hit.chunk))
+
+    def _scored(self) -> list[tuple[Ranked, float]]:
         given = self.ranking.embedding_weight
         weight = self.weight if given is None else given
         found = self._found.values()
         scored = [(each, each.score(self.ranking, weight, hybrid=self.hybrid)) for each in found]
         scored.sort(key=lambda each: (-each[1], each[0].hit.chunk))
-        scored = [each for each in scored if each[1] >= self.ranking.threshold]
-        taken = _distinct([each.hit for each, _ in scored], limit)
-        return [scored[place] for place in taken]
+        return [each for each in scored if each[1] >= self.ranking.threshold]
 
     def _of(self, store_id: str, hit: Hit) -> Ranked:
         return self._found.setdefault((store_id, hit.chunk), Ranked(hit, store_id))
 
 
-def _distinct(hits: Sequence[Hit], limit: int) -> list[int]:
-    """Return the places of the first hits that repeat none before them; of repeating ones if room is left.
-
-    Chunks overlap: beside a hit, its neighbours would take the places of other answers.
-    """
-    new: list[int] = []
-    repeating: list[int] = []
-    for place, hit in enumerate(hits):
-        if len(new) == limit:
-            break
-        repeats = any(_overlap(hit, hits[other]) for other in new)
-        (repeating if repeats else new).append(place)
-    return sorted([*new, *repeating[: limit - len(new)]])
-
-
-def _overlap(one: Hit, other: Hit) -> bool:
+def _overlap(one: Ranked, other: Ranked) -> bool:
     """Return whether two chunks of a file are neighbours that share text."""
-    if one.file != other.file:
+    if (one.store_id, one.hit.file) != (other.store_id, other.hit.file):
         return False
-    return one.text[:SHARED] in other.text or other.text[:SHARED] in one.text
+    return one.hit.text[:SHARED] in other.hit.text or other.hit.text[:SHARED] in one.hit.text
+
+
+def _joined(one: str, other: str) -> str | None:
+    """Return the text of two neighbours, whichever is first; None if neither goes on where the other ends."""
+    for first, second in ((one, other), (other, one)):
+        place = -1
+        for _ in range(MOST_TRIES):
+            place = first.find(second[:SHARED], place + 1)
+            if place < 0:
+                break
+            if second.startswith(first[place:]):
+                return first[:place] + second
+            if first.startswith(second, place):
+                return first
+    return None

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 from openai.types import VectorStore, VectorStoreSearchResponse
@@ -16,9 +17,10 @@ from agent_kernel.runtime.base import Order, Page
 from agent_kernel.runtime.uploads.uploaded_files import LocalFiles
 from agent_kernel.runtime.vector_stores.base import Params
 from agent_kernel.runtime.vector_stores.batches import LocalFileBatches
+from agent_kernel.runtime.vector_stores.chunking import CHARACTERS, MOST_TOKENS
 from agent_kernel.runtime.vector_stores.files import LocalStoredFiles, added_rows, page_of
 from agent_kernel.runtime.vector_stores.indexing import Indexer
-from agent_kernel.runtime.vector_stores.ranking import Fusion, words_of
+from agent_kernel.runtime.vector_stores.ranking import Fusion, Ranked, words_of
 from agent_kernel.runtime.vector_stores.resources import expires_at, store_resource
 from agent_kernel.store.documents import Documents, Hit, StoredFileRow, VectorStoreRow
 from agent_kernel.tools.document_search.filters import read_filter
@@ -26,6 +28,9 @@ from agent_kernel.tools.document_search.search import Passage, Query, read_limit
 
 CANDIDATES = 50
 """Hits of each method that are fused, at least."""
+
+JOINED = 2
+"""Sizes of a chunk that a result has at most: a chunk and both neighbours, of which it has half each."""
 
 LONGEST_QUERY = 4096
 MOST_QUERIES = 10
@@ -154,7 +159,7 @@ class LocalVectorStores:
             allowed[store_id] = fits
         fusion = await self._fused(query, files, allowed)
         found = []
-        for each, score in fusion.best(query.limit):
+        for each, score in fusion.best(query.limit, partial(_longest, files)):
             row = files.get((each.store_id, each.hit.file))
             if row is not None:  # otherwise it was deleted meanwhile
                 found.append(
@@ -209,6 +214,12 @@ def none_here() -> CapabilityMissing:
         "This server's kind of store has no vector stores and no uploads in parts.",
         hint="AGENT_KERNEL_STORE=sqlite, the default, and PostgreSQL have them.",
     )
+
+
+def _longest(files: Mapping[tuple[str, int], StoredFileRow], each: Ranked) -> int:
+    """Return how many characters a result may have."""
+    row = files.get((each.store_id, each.hit.file))
+    return 0 if row is None else CHARACTERS * min(JOINED * row.chunk_tokens, MOST_TOKENS)
 
 
 def _days(given: Any) -> int | None:

@@ -8,7 +8,7 @@ import { button, element, readable } from "../dom";
 import type { NotebookView } from "../panel";
 import { type Chosen, chosen, type Citation } from "./chosen";
 
-/** Characters by which the kernel finds the passage in its document. */
+/** Characters by which the kernel finds each end of the passage in its document. */
 const SENT = 400;
 /** Pixels of what stands before the passage that are seen above it. */
 const ABOVE = 60;
@@ -63,7 +63,8 @@ export class CitationsView implements NotebookView {
     this._said.textContent = this._trans.__("Text of the document, from outside.");
     this._fill("", citation.text, "");
     try {
-      const given = { file: citation.file, text: citation.text.slice(0, SENT) };
+      const { file, text: whole } = citation;
+      const given = { file, text: whole.slice(0, SENT), end: whole.slice(-SENT) };
       const found = await this._notebook.ask("passage", given);
       if (this._drawn === now) this._fill(text(found["before"]), citation.text, text(found["after"]));
     } catch (error) {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -13,7 +14,7 @@ from tests.kernel.extension.page import WAIT, cell, check_themes, start
 pytestmark = [pytest.mark.browser, pytest.mark.bubblewrap, pytest.mark.timeout(300)]
 
 HOSTILE = "<img src=x onerror='window.__canary = 1'><b>bold</b> \u202etxt.exe [here](javascript:alert(1))"
-FILLER = "\n\n".join(f"Pipe {number} leads from the pump to the tower and back." for number in range(60))
+FILLER = "\n\n".join(f"Pipe {number} leads from the pump to the tower and back." for number in range(120))
 PAPER = (
     f"# Reactors\n\nThis is the beginning. {HOSTILE}\n\n{FILLER}\n\n# Cooling\n\n"
     f"The reactor's core is cooled with liquid sodium. {HOSTILE}\n\n{FILLER}\n\nThis is the end."
@@ -41,6 +42,8 @@ def test_citation_opens_its_passage_in_its_document(opened: Opened, lab_folder: 
         shown = panel.locator(".jp-agent-passage").inner_text()
         assert "window.__canary = 1" in shown
         assert "\\u{202e}txt.exe" in shown
+        pipes = re.findall(r"Pipe (\d+)", shown.partition("# Cooling")[2])
+        assert pipes == [str(number) for number in range(len(pipes))]  # one text, though chunks overlap
         first = panel.locator("mark").inner_text()
 
         for _ in range(2):  # from the panel to its second button

@@ -10,6 +10,9 @@ import yaml
 
 ROOT = Path(__file__).parents[3]
 
+CHOSEN, OTHERS = slice(1, None, 2), slice(0, None, 2)
+"""The questions over which the ranker's settings are chosen, every second one, and those that judge them."""
+
 _STOP_WORDS = """
     a about after afterwards also an and another any are as at be been before being but by can could did do
     does during each else every everything for from get gets had has have he her how however i if in into is

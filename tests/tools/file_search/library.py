@@ -53,24 +53,24 @@ class Library:
         await self.start()
         await self.add({path.name: _once(path.read_bytes()) for path in DOCS})
 
-    async def recall(self) -> float:
-        """Return the share of questions whose passage is whole in one of five results."""
-        found = 0
+    async def answered(self) -> list[bool]:
+        """Return for each question whether its passage is whole in one of five results."""
+        found = []
         for each in questions():
             params = {"query": each.question, "max_num_results": 5}
             results = await self.runtime.vector_stores.find(self.id, params)
-            found += any(plain(each.passage) in plain(result.content[0].text) for result in results)
-        return found / len(questions())
+            found.append(any(plain(each.passage) in plain(result.content[0].text) for result in results))
+        return found
 
-    async def plain_recall(self) -> float:
+    async def plainly_answered(self) -> list[bool]:
         """Return the same for FTS5 alone: all words of a question, in the order of bm25."""
         assert self.store.documents is not None
-        found = 0
+        found = []
         for each in questions():
             words = list(dict.fromkeys(re.findall(r"\w+", each.question.lower())))
             results = await self.store.documents.find_words(self.id, words, None, 5)
-            found += any(plain(each.passage) in plain(hit.text) for hit in results)
-        return found / len(questions())
+            found.append(any(plain(each.passage) in plain(hit.text) for hit in results))
+        return found
 
 
 async def _once(data: bytes) -> AsyncIterator[bytes]:

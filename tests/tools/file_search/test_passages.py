@@ -87,3 +87,30 @@ def test_neighbours_leave_room_for_other_answers() -> None:
     assert order(hits, 2) == [1, 3]
     assert order(hits, 3) == [1, 3, 4]  # another file may say the same
     assert order(hits, 4) == [1, 2, 3, 4]
+
+
+def texts(hits: list[Hit], limit: int, longest: int) -> list[str]:
+    fusion = Fusion(Ranking(), hybrid=False)
+    fusion.add_words([("vs", hit) for hit in hits])
+    return [ranked.hit.text for ranked, _ in fusion.best(limit, lambda _: longest)]
+
+
+def test_neighbours_are_one_result_while_it_is_short_enough() -> None:
+    parts = [f"{n} " * 200 for n in range(5)]
+    middle, after = Hit(2, 1, parts[1] + parts[2], 9.0), Hit(3, 1, parts[2] + parts[3], 8.0)
+    before, elsewhere = Hit(1, 1, parts[0] + parts[1], 7.0), Hit(9, 2, parts[4], 6.0)
+    hits = [middle, after, before, elsewhere]
+    assert texts(hits, 2, 1600) == ["".join(parts[:4]), parts[4]]
+    assert texts(hits, 2, 1200) == ["".join(parts[1:4]), parts[4]]
+    assert texts(hits, 2, 800) == [middle.text, parts[4]]
+    assert texts(hits, 1, 1600) == [middle.text]  # nothing gives way yet
+
+
+def test_a_text_that_repeats_itself_is_not_joined_wrongly() -> None:
+    line = (
+        "The same line, over and over, as in a log file, longer than what is compared of a chunk at first.\n"
+    )
+    one, other = Hit(1, 1, line * 4 + "end", 9.0), Hit(2, 1, line * 3 + "another end", 8.0)
+    assert texts([one, other], 2, 10_000) == [one.text, other.text]
+    follows = Hit(2, 1, line * 2 + "end and more", 8.0)
+    assert texts([one, follows], 2, 10_000) == [line * 4 + "end and more"]

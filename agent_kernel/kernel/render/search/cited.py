@@ -15,8 +15,8 @@ Passages = Mapping[str, Sequence[str]]
 
 MOST = 2
 """Passages of one document below an answer."""
-LONGEST = 4000
-"""Characters of each."""
+LONGEST = 6400
+"""Characters of each: as many as one result of a search has by default."""
 
 _PLACE = re.compile(r"^\[(page|slide|sheet) (.{1,60})\]$", re.MULTILINE)
 _HEADING = re.compile(r"^#{1,6}[ \t]+(\S.{0,79})", re.MULTILINE)
