@@ -26,9 +26,15 @@ from agent_kernel.tools.computer.program import NAME, WATCH, command, source
 from agent_kernel.tools.computer.session import BUILD, LONGEST_ANSWER, NO_PYTHON
 from agent_kernel.tools.computer.settings import DesktopSettings
 
+_WHY = 500
 _PNG, _HEAD = b"\x89PNG\r\n\x1a\n", 33
 ENDED = "The desktop has ended."
+AGAIN = "Take over again: that starts a new one."
 NOT_TAKEN = "You have not taken over."
+
+
+class DesktopEnded(InvalidRequest):
+    """The desktop's driver has ended."""
 
 
 class _Lines:
@@ -49,7 +55,7 @@ class _Lines:
                         return value
             event = await self._program.read()
             if isinstance(event, Exited):
-                raise InvalidRequest(NO_PYTHON if event.code in (126, 127) else ENDED)
+                raise InvalidRequest(NO_PYTHON) if event.code in (126, 127) else DesktopEnded(ENDED)
             if event.stream == "stdout":
                 self._received += event.data
             if len(self._received) > LONGEST_ANSWER:
@@ -128,20 +134,26 @@ class Watched:
         async with self._turn:
             if self._taken is not None:
                 return
-            async with AsyncExitStack() as stack:
-                stack.push_async_callback(self._ask, wish=False)
-                in_line = self._channel.program(NAME, command(), self._wish)
-                program = await stack.enter_async_context(in_line)
-                if program.started:
-                    await program.write(source())
-                self._taken = _Taken(program, _Lines(program), stack)
-                try:
-                    await self._do([{"type": "begin"}])
-                    await self._ask(wish=False)
-                except BaseException:
-                    self._taken = None
-                    raise
-                self._taken = replace(self._taken, held=stack.pop_all())
+            try:
+                await self._hold()
+            except DesktopEnded:  # the driver was about to end, and is started anew
+                await self._hold()
+
+    async def _hold(self) -> None:
+        async with AsyncExitStack() as stack:
+            stack.push_async_callback(self._ask, wish=False)
+            in_line = self._channel.program(NAME, command(), self._wish)
+            program = await stack.enter_async_context(in_line)
+            if program.started:
+                await program.write(source())
+            self._taken = _Taken(program, _Lines(program), stack)
+            try:
+                await self._do([{"type": "begin"}])
+                await self._ask(wish=False)
+            except BaseException:
+                self._taken = None
+                raise
+            self._taken = replace(self._taken, held=stack.pop_all())
 
     async def _wish(self) -> None:
         """Let the driver stop before its next action; this host is the next in line then."""
@@ -176,13 +188,14 @@ class Watched:
             await taken.program.write(json.dumps(request).encode("ascii") + b"\n")
             while (answer := await taken.lines.next()).get("id") != name or answer.get("begun") is True:
                 pass
-        except InvalidRequest:
+            if answer.get("error") == "no desktop":
+                raise InvalidRequest(str(answer.get("why"))[:_WHY], hint=BUILD)
+            if answer.get("error"):
+                raise InvalidRequest(f"{ENDED} {answer.get('why')}"[:_WHY], hint=AGAIN)
+        except InvalidRequest:  # there is nothing to hold any more
             self._taken = None
             await taken.held.aclose()
             raise
-        if why := answer.get("error"):
-            hint = BUILD if why == "no desktop" else None
-            raise InvalidRequest(str(answer.get("why") or ENDED)[:500], hint=hint)
 
     async def _ask(self, **asked: Any) -> None:
         await self._program.write(json.dumps(asked).encode("ascii") + b"\n")

@@ -100,6 +100,22 @@ async def test_a_cancelled_call_that_waits_leaves_the_desktop_to_the_user(desk: 
     assert (await desk.act({"type": "screenshot"})).status == "ok"
 
 
+async def test_a_desktop_that_ends_is_taken_from_nobody(desk: Desk) -> None:
+    async with watching(desk) as watcher:
+        await watcher.watched.take()
+        await watcher.until(lambda: bool(watcher.news) and watcher.news[-1].user)
+        assert (await desk.sandbox("pkill -x Xvfb")).code == 0
+        await watcher.until(lambda: not watcher.news[-1].running)
+        with pytest.raises(InvalidRequest, match="ended"):
+            await watcher.watched.act(typed("x"))
+        with pytest.raises(InvalidRequest, match="not taken over"):
+            await watcher.watched.act(typed("x"))
+        await watcher.watched.take()  # a new one
+        await watcher.until(lambda: watcher.news[-1].running and watcher.news[-1].user)
+        await watcher.watched.hand_back()
+    await desk.open_page()
+
+
 @pytest.mark.parametrize(
     "events",
     [
