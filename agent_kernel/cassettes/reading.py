@@ -222,7 +222,7 @@ def _list(value: Any, where: str) -> list[Any]:
 def _text(found: Mapping[str, Any], name: str, where: str, *, required: bool = False) -> str:
     value = found.get(name, None if required else "")
     if not isinstance(value, str):
-        raise _Wrong(f"{where}: {_short(name)} must be a text")
+        raise _Wrong(f"{where}: {_short(name)} must be a string")
     return value
 
 

@@ -152,7 +152,7 @@ def _turn(turn: Any) -> ScriptedTurn:
         when = str(when["regex"])
         pattern = re.compile(when, re.IGNORECASE)
     if not isinstance(when, str) or not when.strip():
-        raise ValueError("when must be a text, or a mapping with regex")
+        raise ValueError("when must be a string, or a mapping with regex")
     if not isinstance(turn["do"], list) or not turn["do"]:
         raise ValueError("do must be a list of entries such as think, shell and say")
     steps: list[list[Move]] = [[]]

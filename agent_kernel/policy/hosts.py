@@ -23,7 +23,7 @@ class MalformedHost(ValueError):
 def read_host(given: object) -> str:
     """Return a pattern in canonical form. Raises `MalformedHost`."""
     if not isinstance(given, str) or len(given) > LONGEST_HOST:
-        raise MalformedHost(f"must be a text of at most {LONGEST_HOST} characters")
+        raise MalformedHost(f"must be a string of at most {LONGEST_HOST} characters")
     text = given.lower()
     match = _PATTERN.fullmatch(text)
     if match is None or (match["port"] is not None and not 0 < int(match["port"]) < 1 << 16):

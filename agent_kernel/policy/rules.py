@@ -166,7 +166,7 @@ def _rule(given: object, where: str) -> Rule:
     command, reason, size = given.get("command"), given.get("reason"), given.get("larger_than")
     for name, text, most in (("command", command, LONGEST_PATTERN), ("reason", reason, LONGEST_REASON)):
         if text is not None and not (isinstance(text, str) and text.strip() and len(text) <= most):
-            raise ValueError(f"{where}.{name} must be a text of at most {most} characters")
+            raise ValueError(f"{where}.{name} must be a string of at most {most} characters")
     if size is not None and (not isinstance(size, int) or isinstance(size, bool) or size < 0):
         raise ValueError(f"{where}.larger_than must be a number of bytes")
     if given.get("host") is not None:

@@ -82,7 +82,7 @@ TOP = "agent_kernel_cassette: 1\n"
         ("agent_kernel_cassette: 2", "a newer version"),
         ("agent_kernel_cassette: x", "its version is unknown"),
         (TOP + "cells: 3", "cells must be a list"),
-        (TOP + "cells: [{prompt: [a]}]", "cell 1: 'prompt' must be a text"),
+        (TOP + "cells: [{prompt: [a]}]", "cell 1: 'prompt' must be a string"),
         (TOP + "cells: [{prompt: a, secret: b}]", "cell 1: 'secret' is unknown"),
         (TOP + "cells: [{prompt: a, ended: never}]", "ended must be one of"),
         (TOP + "cells: [{prompt: a, steps: [[{}]]}]", "cell 1, step 1: an entry must have exactly one of"),

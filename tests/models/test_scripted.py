@@ -160,7 +160,7 @@ async def test_outside_the_script_it_says_what_it_knows(model: ScriptedModel) ->
         ("turns: [", "is not valid YAML in line"),
         ("- a", "no list called turns"),
         ("turns: [{when: a}]", "turn 1: a turn must have exactly"),
-        ("turns: [{when: a, do: [{say: x}]}, {when: 3, do: []}]", "turn 2: when must be a text"),
+        ("turns: [{when: a, do: [{say: x}]}, {when: 3, do: []}]", "turn 2: when must be a string"),
         ("turns: [{when: a, do: []}]", "do must be a list"),
         ("turns: [{when: a, do: [{sing: x}]}]", "an entry of do must be"),
         ("turns: [{when: a, do: [{shell: []}]}]", "shell must be a command"),

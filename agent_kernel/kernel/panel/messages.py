@@ -42,7 +42,7 @@ class PanelRequest:
             raise InvalidRequest(f"{self.name} has no argument {str(unknown[0])[:LONGEST_ID]!r}.")
 
     def text(self, name: str, *, longest: int = LONGEST_TEXT) -> str:
-        """Return an argument that must be a text. Raises `InvalidRequest`."""
+        """Return an argument that must be a string. Raises `InvalidRequest`."""
         value = self.arguments.get(name)
         if not isinstance(value, str) or not value:
             raise InvalidRequest(f"{self.name} needs a text as {name}.")

@@ -77,7 +77,7 @@ def _text(name: str, longest: int) -> Callable[[object], str | None]:
         if value is None:
             return None
         if not isinstance(value, str) or len(value) > longest:
-            raise InvalidRequest(f"{name} must be a text of at most {longest:,} characters.", param=name)
+            raise InvalidRequest(f"{name} must be a string of at most {longest:,} characters.", param=name)
         return value.strip()
 
     return checked

@@ -25,7 +25,7 @@ def tokens(value: object) -> int:
 
 
 def parts_of(content: object) -> Iterator[Any]:
-    """Yield the parts of a message's content, which may also be a text, and may have gaps."""
+    """Yield the parts of a message's content, which may also be a string, and may have gaps."""
     if isinstance(content, str):
         content = [content]
     for part in content if isinstance(content, list | tuple) else ():

@@ -134,7 +134,7 @@ def _event(given: object, where: str) -> Json:
     for name in _FIELDS[kind]:
         event[name] = value = given.get(name)
         if name in _TEXTS and not _is_text(value, _TEXTS[name]):
-            raise InvalidRequest(f"{where}.{name} must be a text of UTF-8.", param=f"{where}.{name}")
+            raise InvalidRequest(f"{where}.{name} must be a string of UTF-8.", param=f"{where}.{name}")
         if name in _NUMBERS and not (type(value) is int and _NUMBERS[name][0] <= value <= _NUMBERS[name][1]):
             raise InvalidRequest(f"{where}.{name} must be a number in range.", param=f"{where}.{name}")
     return event

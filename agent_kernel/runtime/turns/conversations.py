@@ -149,7 +149,7 @@ def _given(items: object) -> Sequence[Json]:
         raise InvalidRequest(f"At most {MOST_ITEMS} items can be added at a time.", param="items")
     for item in read:
         if item["type"] == "item_reference":
-            raise InvalidRequest("items must be items, not references to them.", param="items")
+            raise InvalidRequest("items must hold whole items, not references to them.", param="items")
     return read
 
 

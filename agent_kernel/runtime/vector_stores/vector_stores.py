@@ -229,7 +229,7 @@ def _days(given: Any) -> int | None:
 def _check_queries(texts: Sequence[str]) -> None:
     if not texts or len(texts) > MOST_QUERIES or not all(text.strip() for text in texts):
         raise InvalidRequest(
-            f"query must be a text, or a list of 1 to {MOST_QUERIES}, that is not empty.", param="query"
+            f"query must be a string, or a list of 1 to {MOST_QUERIES}, that is not empty.", param="query"
         )
     if any(len(text) > LONGEST_QUERY for text in texts):
         raise InvalidRequest(f"query may have at most {LONGEST_QUERY} characters.", param="query")

@@ -104,7 +104,7 @@ def _scroll(given: Json) -> dict[str, Any]:
 def _type(given: Json) -> dict[str, Any]:
     text = given.get("text")
     if not isinstance(text, str) or len(text) > _LONGEST_TEXT:
-        raise ValueError(f"text must be a text of at most {_LONGEST_TEXT} characters")
+        raise ValueError(f"text must be a string of at most {_LONGEST_TEXT} characters")
     return {"text": text}
 
 

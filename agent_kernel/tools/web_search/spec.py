@@ -178,7 +178,7 @@ def _action(value: Json) -> Json:
     if kind == "find_in_page":
         pattern = value.get("pattern")
         if not isinstance(pattern, str) or not 0 < len(pattern.strip()) <= LONGEST_PATTERN:
-            raise InvalidRequest(f"pattern must be a text of 1 to {LONGEST_PATTERN} characters")
+            raise InvalidRequest(f"pattern must be a string of 1 to {LONGEST_PATTERN} characters")
         return {
             "type": kind,
             "url": checked_address(value.get("url")),

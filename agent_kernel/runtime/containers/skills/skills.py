@@ -202,7 +202,7 @@ def called(name: object, description: object, where: str) -> tuple[str, str]:
         )
     if not isinstance(description, str) or not description.strip() or len(description) > _DESCRIPTION:
         raise InvalidRequest(
-            f"{where}.description must be a text of at most {_DESCRIPTION} characters.",
+            f"{where}.description must be a string of at most {_DESCRIPTION} characters.",
             param=f"{where}.description",
         )
     return name, description
