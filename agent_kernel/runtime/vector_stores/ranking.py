@@ -113,10 +113,10 @@ class Fusion:
         taken: list[tuple[Ranked, float]] = []
         repeating: list[tuple[Ranked, float]] = []
         for each, score in self._scored():
-            if len(taken) == limit:
-                break
             before = next((other for other, _ in taken if _overlap(other, each)), None)
             text = None if before is None else _joined(before.hit.text, each.hit.text)
+            if before is None and len(taken) == limit:
+                break
             if before is None:
                 taken.append((replace(each), score))
             elif text is not None and len(text) <= longest(before):

@@ -103,7 +103,8 @@ def test_neighbours_are_one_result_while_it_is_short_enough() -> None:
     assert texts(hits, 2, 1600) == ["".join(parts[:4]), parts[4]]
     assert texts(hits, 2, 1200) == ["".join(parts[1:4]), parts[4]]
     assert texts(hits, 2, 800) == [middle.text, parts[4]]
-    assert texts(hits, 1, 1600) == [middle.text]  # nothing gives way yet
+    assert texts(hits, 1, 1600) == ["".join(parts[:4])]  # what is below another place is not joined
+    assert texts([middle, elsewhere, Hit(3, 1, after.text, 5.0)], 1, 1600) == [middle.text]
 
 
 def test_a_text_that_repeats_itself_is_not_joined_wrongly() -> None:
