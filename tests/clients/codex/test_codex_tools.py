@@ -26,7 +26,8 @@ pytestmark = [pytest.mark.bubblewrap, pytest.mark.timeout(600)]  # the first run
 
 WRONG = 'def area(width, height):\n\t"""Größe: the "area" \\\\ of it."""\n\treturn width + height  \n'
 RIGHT = WRONG.replace("width + height  ", "width * height  ")
-RUN = f"{sys.executable} check.py"
+RUN = f"{sys.executable} -B check.py"
+"""Python takes compiled code for that of a file edited in the same second to the same size."""
 CHECK = "from shape import area\n\nassert area(4, 8) == 32\nprint('32 is right')\n"
 PATCH = """*** Begin Patch
 *** Update File: shape.py
