@@ -86,18 +86,20 @@ class Decided implements Drawing {
 }
 
 /** What a reader calls the items of hosted tools. */
-const TITLES: Readonly<Record<string, string>> = {
-  apply_patch_call: "Patch",
-  apply_patch_call_output: "Result of the patch",
-  computer_call: "Actions on the desktop",
-  computer_call_output: "The screen",
-  file_search_call: "Search in documents",
-  function_call: "Function",
-  function_call_output: "Result of the function",
-  mcp_call: "MCP tool",
-  mcp_list_tools: "Tools of an MCP server",
-  web_search_call: "Web search",
-};
+const TITLES: ReadonlyMap<string, string> = new Map(
+  Object.entries({
+    apply_patch_call: "Patch",
+    apply_patch_call_output: "Result of the patch",
+    computer_call: "Actions on the desktop",
+    computer_call_output: "The screen",
+    file_search_call: "Search in documents",
+    function_call: "Function",
+    function_call_output: "Result of the function",
+    mcp_call: "MCP tool",
+    mcp_list_tools: "Tools of an MCP server",
+    web_search_call: "Web search",
+  }),
+);
 
 /** An item of any other kind: its title, and its texts by name. */
 class Generic implements Drawing {
@@ -109,7 +111,7 @@ class Generic implements Drawing {
 
   draw(item: Item): void {
     this._pictures.draw(item);
-    const title = Object.hasOwn(TITLES, item.kind) ? TITLES[item.kind] : item.kind;
+    const title = TITLES.get(item.kind) ?? item.kind;
     setText(this._title, readable(item.name ? `${title}: ${item.name}` : title));
     for (const [name, part] of item.parts) {
       const text = this._texts.get(name) ?? element("pre", "agent-live-generic-text", this._node);
