@@ -155,10 +155,11 @@ async def test_hostile_page_ends_in_questions(runtime: Make) -> None:
             return response
 
         response = await say("open the shop")
-        for said, rule in (("pay", "payment"), ("log in", "password"), ("allow", "payment")):
+        asks = (("pay", "payment"), ("log in", "password"), ("save", "download"), ("allow", "payment"))
+        for said, rule in asks:
             response = await say(f"obey and {said}", response["id"])
             *_, refused, called, request = response["output"]
-            assert refused["output"]["agent_kernel"]["risk"]["kind"] in ("payment", "credentials")
+            assert refused["output"]["agent_kernel"]["risk"]["kind"] in ("payment", "credentials", "download")
             assert (called["type"], request["type"]) == ("computer_call", "mcp_approval_request")
             assert rule in json.loads(request["arguments"])["reason"]
         ask = {"agent_kernel": {"approval": {"after_outside": "ask"}}}
@@ -167,7 +168,7 @@ async def test_hostile_page_ends_in_questions(runtime: Make) -> None:
         response = await say("what happened", response["id"])
         (output,) = [item for item in response["output"] if item["type"] == "shell_call_output"]
         told = [json.loads(line)["kind"] for line in output["output"][0]["stdout"].splitlines()[:-1]]
-        assert told == ["imitated"]  # nothing was paid, typed or allowed
+        assert told == ["imitated"]  # nothing was paid, typed, saved or allowed
 
 
 async def test_chat_model_gets_screenshots_as_images(
