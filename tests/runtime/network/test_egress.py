@@ -170,10 +170,7 @@ async def test_allowed_host_that_does_not_answer_is_told(store: Rows, tmp_path: 
     )
 
 
-async def test_change_by_another_process_counts(
-    made: Made, port: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(egress, "FRESH", 0)
+async def test_change_by_another_process_counts(made: Made, port: int) -> None:
     assert await made.ask(port) == b"hello there"
     await made.allow(NetworkPolicy())
     with pytest.raises(ConnectDenied):
@@ -277,7 +274,6 @@ async def test_change_by_another_process_closes_connections(
     made: Made, port: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(egress, "RECHECK", 0.01)
-    monkeypatch.setattr(egress, "FRESH", 0)
     async with connected(made, port) as reader:
         await made.allow(NetworkPolicy())
         assert await asyncio.wait_for(reader.read(), 10) == b""
