@@ -2,7 +2,8 @@
 
 The scores of each method are put on one scale from 0 to 1 and added with the weights, a convex combination.
 Bruch, Gai and Ingber (2022) found it better than fusion of ranks, and so did the questions over docs/. A hit
-by words counts by how many of the query's words it has: the best of those that share one word is no answer.
+by words counts by the square of the share of the query's words that it has: the best of those that have one
+word of several is no answer, and must not outrank what is near in meaning.
 """
 
 from __future__ import annotations
@@ -88,7 +89,7 @@ class Fusion:
         for store_id, hit in hits:
             ranked = self._of(store_id, hit)
             share = hit.score / most if most > 0 else 1.0
-            ranked.by_words = max(ranked.by_words, share * share_of(words, hit.text))
+            ranked.by_words = max(ranked.by_words, share * share_of(words, hit.text) ** 2)
             ranked.bm25 = max(ranked.bm25, hit.score)
 
     def add_vectors(self, hits: Sequence[tuple[str, Hit]]) -> None:

@@ -48,7 +48,7 @@ def test_hits_by_words_count_by_how_many_words_they_have() -> None:
     (first, _), (second, _) = fusion.best(2)
     assert (first.hit.chunk, second.hit.chunk) == (2, 1)
     assert first.by_words == pytest.approx(8 / 9)
-    assert second.by_words == pytest.approx(1 / 2)
+    assert second.by_words == pytest.approx(1 / 4)
 
 
 def test_words_without_meaning_are_left_out() -> None:
