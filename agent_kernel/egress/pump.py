@@ -1,7 +1,7 @@
 """Carry the bytes of one connection between two sockets: a program's and a server's.
 
 Each direction is a chain of callbacks of the event loop: a task and a future for each piece would cost more
-than the bytes do. What comes in a long download is moved by a thread, as long as it comes fast.
+than the bytes do. A thread carries what comes in a long download, as long as it comes fast.
 """
 
 from __future__ import annotations
@@ -10,13 +10,20 @@ import asyncio
 import socket
 from collections.abc import Callable
 
-from agent_kernel.egress import splicing
+from agent_kernel.egress import stretches
 from agent_kernel.egress.gate import Gate
 from agent_kernel.sandboxes.near.edges import ENDS, WRITES, Edges
 from agent_kernel.sandboxes.near.program_socket import NOW, ProgramSocket
 
 LARGEST, LEAST, HELD = 1 << 20, 32 << 10, 16 << 20
 """Bytes of one direction's buffer, at most and at first, and of all that have grown."""
+
+ON_THE_WAY = 384 << 10
+"""Bytes that the program's socket holds for it, at most. They stay in the processor's cache until the program
+reads them, which the megabytes that the system allows otherwise do not."""
+
+LONG = 2 << 20
+"""Bytes of a download that the event loop carries before a thread does."""
 
 _PIECES = 2
 """Pieces that are carried at once, before other connections have their turn."""
@@ -40,6 +47,7 @@ class Pump:
         self._done: asyncio.Future[None] = self._loop.create_future()
         self._up = _Up(inside.socket, outside, gate, count)
         self._down = _Down(outside, inside.socket, count)
+        inside.socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, ON_THE_WAY)
 
     async def run(self) -> None:
         """Carry bytes until both directions have ended, and close the server's socket.
@@ -91,11 +99,12 @@ class Pump:
             self._advanced(way, more)
 
     def _advanced(self, way: _Way, more: bool) -> None:
+        if way is self._down and self._begin_stretch():
+            return
         if more:
-            if not (way is self._down and self._begin_stretch()):
-                self._loop.call_soon(self._advance, way)
+            self._loop.call_soon(self._advance, way)
         elif way.blocked:
-            self._edges.watch_writes(way.target.fileno())
+            self._listen()
         elif way.ended:
             both = self._up.ended and self._down.ended
             if not both or way is self._down:  # closing the server's socket tells it the same
@@ -104,17 +113,26 @@ class Pump:
                 self._done.set_result(None)
 
     def _begin_stretch(self) -> bool:
-        """Let a thread carry a download that comes fast. Return whether it does."""
-        if not self._down.fast:
+        """Let a thread carry a long download. Return whether it does."""
+        if not self._down.long:
             return False
-        begun = splicing.begin(self._outside, self._inside.socket, self._count, self._stretch_ended)
+        program, rest = self._inside.socket, self._down.rest
+        begun = stretches.begin(self._outside, program, rest, self._count, self._stretch_ended)
+        if begun is None:
+            return False
         self._down.go_away(begun)
-        return begun is not None
+        self._listen()
+        return True
+
+    def _listen(self) -> None:
+        """Hear what matters now: nothing of the bytes that a thread carries."""
+        self._edges.change(self._outside.fileno(), reads=self._down.away is None, writes=self._up.blocked)
+        self._edges.change(self._inside.socket.fileno(), reads=True, writes=self._down.blocked)
 
     def _count(self, size: int) -> None:
         self._down.count(0, size)
 
-    def _stretch_ended(self, stretch: splicing.Stretch) -> None:
+    def _stretch_ended(self, stretch: stretches.Stretch) -> None:
         """Go on here with a download that a thread has carried."""
         self._down.come_back(stretch)
         if self._done.done():
@@ -124,6 +142,7 @@ class Pump:
         elif stretch.error is not None:
             self._done.set_exception(stretch.error)
         else:
+            self._listen()
             self._advance(self._down)
 
     def _broken(self, way: _Way, broken: BrokenEnd) -> None:
@@ -158,29 +177,30 @@ class _Way:
         self.ended = False
         self.blocked = False
         """Whether the target takes no more now."""
-        self.away: splicing.Stretching | None = None
+        self.rest: bytes | memoryview = b""
+        """What was read, and is not passed on yet."""
+        self.away: stretches.Stretching | None = None
         """What carries it in a thread."""
         self.count = count
         self._source = source
         self._buffer: memoryview | None = None
         self._size = LEAST
-        self._rest: bytes | memoryview = b""
         self._full = False
-        self._copied = False
+        self._carried = 0
 
     @property
-    def fast(self) -> bool:
-        """Whether the source had the largest piece, and all before it is passed on."""
-        return self._full and self._size == LARGEST and not self._rest and not self._copied
+    def long(self) -> bool:
+        """Whether much has come since it began or a thread left it, and its end has not."""
+        return self._carried >= LONG and not self.all_read
 
-    def go_away(self, begun: splicing.Stretching | None) -> None:
-        """Leave it to a thread, if there is one."""
-        self.away, self._buffer = begun, None if begun else self._buffer
+    def go_away(self, begun: stretches.Stretching) -> None:
+        """Leave it to a thread."""
+        self.away, self._buffer, self._carried = begun, None, 0
+        self.rest, self.blocked = b"", False
 
-    def come_back(self, stretch: splicing.Stretch) -> None:
+    def come_back(self, stretch: stretches.Stretch) -> None:
         """Go on with what the thread has left. What came meanwhile was not told."""
-        self.away, self._full, self._rest = None, True, stretch.rest
-        self._copied = stretch.unable
+        self.away, self._full, self.rest = None, True, stretch.rest
 
     def check(self, data: bytes | memoryview) -> bytes | memoryview:
         """Return what may be passed on, counted. It gets nothing when the source has ended."""
@@ -194,9 +214,9 @@ class _Way:
         if self.blocked:
             self.blocked, self._full = False, True  # what came meanwhile was not told
         for _ in range(_PIECES):
-            if not self._rest and not self._read():
+            if not self.rest and not self._read():
                 return False
-            if self._rest and not self._send():
+            if self.rest and not self._send():
                 self.blocked = True
                 return False
             if self.all_read:
@@ -225,27 +245,28 @@ class _Way:
         except OSError as error:
             raise BrokenEnd(error, reading=True) from None
         size = len(data)
+        self._carried += size
         self.all_read = not size
         self._full = size == most
         if self._full:
             self._size = min(2 * size, LARGEST)
         elif size < most // 2:
             self._buffer, self._size = None, max(LEAST, most // 2)
-        self._rest = self.check(data)
+        self.rest = self.check(data)
         return True
 
     def _send(self) -> bool:
         """Send what was read. Return whether all of it is sent."""
         try:
-            sent = self.target.send(self._rest, NOW)
+            sent = self.target.send(self.rest, NOW)
         except BlockingIOError:
             return False
         except OSError as error:
             raise BrokenEnd(error, reading=False) from None
-        if sent == len(self._rest):
-            self._rest = b""
+        if sent == len(self.rest):
+            self.rest = b""
             return True
-        self._rest = memoryview(self._rest)[sent:]
+        self.rest = memoryview(self.rest)[sent:]
         return False
 
     def shut(self) -> None:

@@ -47,9 +47,12 @@ class Edges:
         self._epoll.register(fd, READS)
         self._told[fd] = told
 
-    def watch_writes(self, fd: int) -> None:
-        """Tell also when a descriptor that took no more takes something again. Idempotent."""
-        self._epoll.modify(fd, READS | WRITES)
+    def change(self, fd: int, *, reads: bool, writes: bool) -> None:
+        """Tell, or do not, of something to read, and of room in a descriptor that took no more.
+
+        What is so already is told at once, and a failure in any case. Raises `OSError`.
+        """
+        self._epoll.modify(fd, (READS if reads else FAILURES) | (WRITES if writes else 0))
 
     def forget(self, fd: int) -> None:
         """Tell no more. Call it before the descriptor is closed. Idempotent."""
@@ -63,8 +66,9 @@ class Edges:
                 told(mask)
 
 
-ENDS = WRITES = READS = 0
+ENDS = WRITES = READS = FAILURES = 0
 if hasattr(select, "epoll"):  # nothing is handed over on other systems
     WRITES = select.EPOLLOUT
     ENDS = select.EPOLLRDHUP | select.EPOLLHUP | select.EPOLLERR
+    FAILURES = select.EPOLLET
     READS = select.EPOLLIN | select.EPOLLRDHUP | select.EPOLLET
