@@ -152,7 +152,7 @@ class Capabilities:
     mounts: bool = False
     """Whether it can mount folders of the host read-only."""
     survives_out_of_memory: bool = True
-    """Whether only the command is killed at the memory limit; otherwise the sandbox ends with it."""
+    """Whether only the command is killed at the memory limit; otherwise the sandbox may end with it."""
     network: bool = False
     """Whether its sandboxes can have a `Network`: at least the proxy inside."""
     transparent_egress: bool = False

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from agent_kernel.errors import ChannelBroken, SandboxError, SandboxGone, SandboxUnreachable
 from agent_kernel.sandboxes import connection
 from agent_kernel.sandboxes.boxd import wire
-from agent_kernel.sandboxes.boxd.commands.log import Log
+from agent_kernel.sandboxes.boxd.commands.log import PIECE_COST, Log
 from agent_kernel.sandboxes.channel import Channel
 from agent_kernel.sandboxes.egress import EgressStream
 
@@ -87,13 +87,31 @@ def test_a_log_is_read_as_it_was_written(pieces: list[tuple[int, bytes]], limit:
 
 
 def test_a_log_keeps_the_newest() -> None:
-    log = Log(limit=1000)
-    for number in range(1000):
+    log = Log(limit=10_000)
+    for number in range(10_000):
         log.append(wire.STDOUT, b"%04d" % number)
     assert log.read(0, 10) is None
     assert log.read(log.start, 4) is not None
-    assert log.read(log.end - 4, 10) == (wire.STDOUT, b"0999")
-    assert log.end == 4000
+    assert log.read(log.end - 4, 10) == (wire.STDOUT, b"9999")
+    assert log.end == 40_000
+
+
+def test_a_log_keeps_a_megabyte_of_short_lines() -> None:
+    log = Log()
+    lines = [b"%d\n" % number for number in range(120_000)]
+    for line in lines:
+        log.append(wire.STDOUT, line)
+    assert log.start == 0
+    assert b"".join(log.pieces()) == b"".join(lines)
+
+
+def test_backlog_counts_what_is_not_read() -> None:
+    log = Log()
+    for _ in range(100):
+        log.append(wire.STDOUT, b"1234567\n")
+    assert log.backlog(0) == 800 + PIECE_COST
+    assert log.backlog(790) == 10 + PIECE_COST
+    assert log.backlog(800) == 0
 
 
 METHODS = ("ping", "run", "stat", "dial")

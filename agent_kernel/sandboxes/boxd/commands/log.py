@@ -7,6 +7,8 @@ import collections
 LIMIT = 1 << 20
 PIECE_COST = 64
 """The cost of a piece in addition to its bytes, so that many tiny pieces are bounded too."""
+JOINED = 4096
+"""Successive pieces of one stream are joined up to this size, so that short lines cost little."""
 
 
 class Log:
@@ -21,9 +23,14 @@ class Log:
 
     def append(self, stream: int, payload: bytes) -> None:
         """Add a piece. The oldest pieces are dropped beyond the limit."""
-        self._pieces.append((self.end, stream, payload))
+        position, of, last = self._pieces[-1] if self._pieces else (0, -1, b"")
+        if of == stream and len(last) + len(payload) <= JOINED:
+            self._pieces[-1] = (position, stream, last + payload)
+        else:
+            self._pieces.append((self.end, stream, payload))
+            self._cost += PIECE_COST
         self.end += len(payload)
-        self._cost += len(payload) + PIECE_COST
+        self._cost += len(payload)
         while self._cost > self._limit and len(self._pieces) > 1:
             _, _, dropped = self._pieces.popleft()
             self.start += len(dropped)
@@ -57,7 +64,8 @@ class Log:
         """Return how much a watcher at `offset` has not yet read, in the units of the limit."""
         cost = 0
         for position, _, payload in reversed(self._pieces):
-            if position + len(payload) <= offset:
+            unread = position + len(payload) - max(position, offset)
+            if unread <= 0:
                 break
-            cost += len(payload) + PIECE_COST
+            cost += unread + PIECE_COST
         return cost

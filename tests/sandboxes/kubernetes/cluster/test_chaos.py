@@ -6,6 +6,7 @@ import asyncio
 import os
 import signal
 from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import aclosing
 from pathlib import Path
 
 import pytest
@@ -122,21 +123,27 @@ class NumberedOutput:
 
     async def read(self, until: int) -> None:
         slow = f"for i in $(seq 1 {until}); do echo $i; [ $((i % 5000)) = 0 ] && sleep 0.2; done"
-        events: AsyncGenerator[CommandEvent | Skipped, None]
-        events = self._run.channel.run(slow, timeout=300, name=self._name)
-        while True:
+        ended = await self._follow(self._run.channel.run(slow, timeout=300, name=self._name))
+        while not ended:
+            self.breaks += 1
+            await self._run.channel.aclose()
+            self._run.channel = await reopened(self._run)
+            ended = await self._follow(self._run.channel.watch(self._name, len(self._text)))
+
+    async def _follow(self, events: AsyncGenerator[CommandEvent | Skipped, None]) -> bool:
+        """Read on. Return whether the command has ended; otherwise the connection has."""
+        async with aclosing(events):
             try:
                 async for event in events:
+                    assert not isinstance(event, Skipped)
                     if isinstance(event, Output):
                         self._text += event.data
                         self.seen.set()
-                    elif isinstance(event, Exited):
-                        return
             except SandboxUnreachable:
-                self.breaks += 1
-                await self._run.channel.aclose()
-                self._run.channel = await reopened(self._run)
-                events = self._run.channel.watch(self._name, len(self._text))
+                return False
+        assert isinstance(event, Exited)
+        assert event.code == 0
+        return True
 
 
 async def reopened(run: Sandbox) -> Channel:
