@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import binascii
 import functools
 import json
 import marshal
@@ -22,6 +21,12 @@ HOME = "/opt/agent-kernel"
 
 PROGRAMS = f"{HOME}/boxd/bin"
 """The folder of the programs that come first in the PATH of commands."""
+
+_CALL = 200
+"""Bytes of the call that ends the text, with spaces after it."""
+
+_ANY_PYTHON = 2
+"""The version of the format of `marshal` that every Python reads."""
 
 PROGRAM_SECONDS = 60
 """Seconds that a sandbox waits for its program to arrive on the stream."""
@@ -78,7 +83,8 @@ program = b""
 while len(program) < {size}:
     piece = select.select([0], [], [], {seconds})[0] and os.read(0, {size} - len(program))
     program += piece or sys.exit("its program did not arrive")
-exec(program)
+    del piece
+{run}
 """
 
 
@@ -125,7 +131,9 @@ def serve_argv(
     """
     options = serve_options(listen=listen, lease=lease, disk=disk, network=network, streamed=streamed)
     if start is None:
-        start = _FROM_STREAM.format(size=len(program()), seconds=PROGRAM_SECONDS) if streamed else _FROM_FILES
+        start = _FROM_FILES
+        if streamed:
+            start = _FROM_STREAM.format(size=len(program()), seconds=PROGRAM_SECONDS, run=run_program())
     if held is not None:
         start = _HELD.format(held=held) + start
     return [*_python(python), start, json.dumps(options)]
@@ -140,9 +148,18 @@ def _python(python: str) -> list[str]:
     return [python, "-I", "-S", "-B", "-c"]
 
 
-@functools.cache
 def program() -> bytes:
-    """Return the boxd package as one Python program, with its modules as sources and compiled."""
+    """Return the boxd package: what begins it as Python text, its modules as sources, and compiled."""
+    return _program()[0]
+
+
+def run_program() -> str:
+    """Return the Python code that runs `program` when that is in a variable of this name."""
+    return f"exec(program[:{_program()[1]}])"
+
+
+@functools.cache
+def _program() -> tuple[bytes, int]:
     sources, code = {}, {}
     for path in sorted(SOURCE.rglob("*.py")):
         words = ["boxd", *path.relative_to(SOURCE).with_suffix("").parts]
@@ -153,8 +170,11 @@ def program() -> bytes:
             code[name] = _without_host(module, f"{'/'.join(words)}.py")
     boot = sources.pop("boxd.boot")
     del code["boxd.boot"]
-    packed = binascii.b2a_base64(zlib.compress(marshal.dumps(code), level=1), newline=False)
-    return f"{boot}\nbegin({sources!r}, {packed!r}, {MAGIC_NUMBER!r})\n".encode()
+    texts = marshal.dumps(sources, _ANY_PYTHON)
+    packed = zlib.compress(marshal.dumps(code), level=1)
+    size = len(boot) + _CALL
+    call = f"\nbegin(globals(), {(size, size + len(texts))}, {MAGIC_NUMBER!r})\n"
+    return boot.encode() + call.ljust(_CALL).encode() + texts + packed, size
 
 
 def _without_host(code: CodeType, name: str) -> CodeType:

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import ast
 import json
+import re
 import socket
 import subprocess
 import sys
 from collections.abc import Iterator
 from importlib.util import MAGIC_NUMBER
 from pathlib import Path
-from types import ModuleType
-from typing import Any
+from types import CodeType, ModuleType
 
 import pytest
 
@@ -32,9 +32,9 @@ def streamed(tmp_path: Path) -> list[str]:
 def version(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """The host's Python has the version of the sandbox's, or another."""
     monkeypatch.setattr(launch, "MAGIC_NUMBER", request.param)
-    launch.program.cache_clear()
+    launch._program.cache_clear()
     yield
-    launch.program.cache_clear()
+    launch._program.cache_clear()
 
 
 @pytest.mark.usefixtures("version")
@@ -57,21 +57,28 @@ def test_a_program_that_came_down_the_stream_serves(tmp_path: Path) -> None:
 
 
 def test_a_program_has_each_module_twice() -> None:
-    begin = ast.parse(launch.program().decode()).body[-1]
+    program = launch.program()
+    size = int(re.findall(r"\d+", launch.run_program())[0])
+    begin = ast.parse(program[:size].decode()).body[-1]
     assert isinstance(begin, ast.Expr)
     assert isinstance(begin.value, ast.Call)
-    sources, code, version = map(ast.literal_eval, begin.value.args)
-    modules = boot.unpacked(code, version)
+    ends, version = map(ast.literal_eval, begin.value.args[1:])
+    parts = program[ends[0] : ends[1]], program[ends[1] :]
+    modules, sources = boot.unpacked(*parts, version), boot.unpacked(*parts, b"3.99")
     assert modules.keys() == sources.keys()
-    assert all(module.co_filename.startswith("boxd/") for module in modules.values())
-    assert str(launch.SOURCE).encode() not in launch.program()
-    assert boot.unpacked(code, b"3.99") == {}
+    assert all(isinstance(source, str) for source in sources.values())
+    for module in modules.values():
+        assert isinstance(module, CodeType)
+        assert module.co_filename.startswith("boxd/")
+    assert str(launch.SOURCE).encode() not in program
 
 
-@pytest.mark.parametrize(("code", "value"), [({"m": compile("x = 2", "m", "exec")}, 2), ({}, 1)])
-def test_a_module_is_not_compiled_again(code: dict[str, Any], value: int) -> None:
-    boot.Sources({"m": "x = 1"}, code).exec_module(module := ModuleType("m"))
-    assert vars(module)["x"] == value
+@pytest.mark.parametrize("found", [compile("x = 2", "m", "exec"), "x = 2"], ids=["code", "source"])
+def test_a_module_is_let_go_when_it_has_run(found: CodeType | str) -> None:
+    modules = boot.Modules({"m": found})
+    modules.exec_module(module := ModuleType("m"))
+    assert vars(module)["x"] == 2
+    assert modules.find_spec("m") is None
 
 
 @pytest.mark.parametrize("part", [b"", launch.program()[:1000]], ids=["nothing", "a part"])

@@ -32,7 +32,8 @@ Manifest = dict[str, Any]
 _START = """\
 import resource
 resource.setrlimit(resource.RLIMIT_NOFILE, ({files}, {files}))
-exec(open({program!r}, "rb").read())
+program = open({program!r}, "rb").read()
+{run}
 """
 
 _FUTURE = "from __future__ import annotations\n"
@@ -147,7 +148,9 @@ def pod(
 
 def _container(spec: SandboxSpec, settings: KubernetesSettings, image: str) -> Manifest:
     listen = f"path:{launch.SOCKET}"
-    start = _START.format(files=spec.open_files, program=f"{PROGRAM_FOLDER}/{PROGRAM_FILE}")
+    start = _START.format(
+        files=spec.open_files, program=f"{PROGRAM_FOLDER}/{PROGRAM_FILE}", run=launch.run_program()
+    )
     # Without ports: an ordinary user cannot take low ones, so there is only the proxy.
     network = replace(spec.network, ports=()) if spec.network else None
     argv = launch.serve_argv(
