@@ -105,7 +105,8 @@ class Row:
         """Measure many of it at once."""
         try:
             for _ in range(sizes.crowd):  # one by one: those made are closed even if one fails
-                self._made.append(self._make())
+                beside = self._made[0].another() if self._made else None
+                self._made.append(beside or self._make())
             return await crowd(self._made, COMMANDS if sizes.crowd > 10 else 3)
         except Exception as error:  # noqa: BLE001 (as above)
             self._fail(error)
@@ -119,6 +120,7 @@ class Row:
         """Remove what is left of the contender."""
         for contender in self._made:
             await contender.stop()
+        for contender in self._made:
             await contender.aclose()
 
 

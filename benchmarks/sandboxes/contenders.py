@@ -77,6 +77,10 @@ class Contender(ABC):
     async def stop(self) -> None:
         """Remove the sandbox, as fast as can be. Idempotent."""
 
+    def another(self) -> Contender | None:
+        """Return one more sandbox of the same server or backend; None if these are apart anyway."""
+        return None
+
     async def aclose(self) -> None:  # noqa: B027 (most hold nothing)
         """Let go of what is shared between sandboxes."""
 
@@ -147,6 +151,9 @@ class Ours(Contender):
 class OursInDocker(Ours):
     """The Docker backend."""
 
+    def another(self) -> OursInDocker:
+        return OursInDocker(self.backend)
+
     async def process(self) -> int:
         assert self._ref is not None
         return await container_process(f"agent-kernel-{self._ref.id}")
@@ -158,6 +165,9 @@ class OursInBubblewrap(Ours):
     def __init__(self, backend: Backend, folder: Path) -> None:
         super().__init__(backend)
         self._folder = folder
+
+    def another(self) -> OursInBubblewrap:
+        return OursInBubblewrap(self.backend, self._folder)
 
     async def process(self) -> int:
         assert self._ref is not None
