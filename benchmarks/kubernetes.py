@@ -3,8 +3,8 @@
     .ci/kubernetes python -m benchmarks.kubernetes [--runs 100] [--starts 7]
 
 Beside them, in the same run: the same command over an open `docker exec -i`, `kubectl exec` as people do it,
-and the start of the same pod with `sleep` in it, until the cluster says that it runs. Starts take turns. What
-counts are the ratios; the figures are medians.
+and the start of the same pod with `sleep` in it, until the cluster says that it runs. What is compared takes
+turns. What counts are the ratios; the figures are medians.
 """
 
 from __future__ import annotations
@@ -15,7 +15,8 @@ import os
 import statistics
 import sys
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import asynccontextmanager
 
 from agent_kernel.sandboxes.base import SandboxSpec
 from agent_kernel.sandboxes.channel import Channel
@@ -29,6 +30,8 @@ from benchmarks.sandboxes.floors import BarePipeInDocker
 WARM_UP = 10
 WARM_LIMIT = 3.0
 START_LIMIT = 1.2
+STREAM, POD, KUBECTL = "docker exec -i, open", "pod, warm", "kubectl exec"
+PLAIN, FIRST = "pod's own start", "start to first command"
 SETTINGS = KubernetesSettings(accept_open_network=True)
 
 
@@ -39,11 +42,13 @@ async def timed(once: Callable[[], Awaitable[object]]) -> float:
     return (time.perf_counter() - start) * 1000
 
 
-async def warm(once: Callable[[], Awaitable[object]], runs: int) -> float:
-    """Return the median duration of `once` after a warm-up, in milliseconds."""
+async def warm(runs: int, contenders: Mapping[str, Callable[[], Awaitable[object]]]) -> dict[str, float]:
+    """Return the median duration of each contender after a warm-up, in milliseconds. They take turns."""
     for _ in range(WARM_UP):
-        await once()
-    return statistics.median([await timed(once) for _ in range(runs)])
+        for once in contenders.values():
+            await once()
+    took = [{name: await timed(once) for name, once in contenders.items()} for _ in range(runs)]
+    return {name: statistics.median(each[name] for each in took) for name in contenders}
 
 
 async def true_by(channel: Channel) -> None:
@@ -52,29 +57,33 @@ async def true_by(channel: Channel) -> None:
         pass
 
 
-async def docker_stream(runs: int) -> float:
-    """`/bin/true` over an open `docker exec -i`."""
+@asynccontextmanager
+async def docker_stream() -> AsyncIterator[BarePipeInDocker]:
+    """A bash over an open `docker exec -i`."""
     floor = BarePipeInDocker()
     await floor.start()
     try:
-        return await warm(lambda: floor.run("/bin/true"), runs)
+        yield floor
     finally:
         await floor.stop()
         await floor.aclose()
 
 
-async def warm_in_pod(backend: KubernetesBackend, runs: int) -> dict[str, float]:
-    """A warm command through boxd, and `kubectl exec` into the same pod."""
+async def warm_commands(backend: KubernetesBackend, runs: int) -> dict[str, float]:
+    """`/bin/true` through boxd in a pod, over `docker exec -i`, and by `kubectl exec` into the same pod."""
     ref = await backend.create(SandboxSpec(f"bench-{time.time_ns()}"))
     try:
-        channel = await Channel.open(await backend.stream(ref))
-        try:
-            found = {"pod, warm": await warm(lambda: true_by(channel), runs)}
-            argv = ("kubectl", "exec", manifests.object_name(ref.id), "--", "/bin/true")
-            found["kubectl exec"] = await warm(lambda: program(*argv), max(10, runs // 10))
-        finally:
-            await channel.aclose()
-        return found
+        async with docker_stream() as docker:
+            channel = await Channel.open(await backend.stream(ref))
+            try:
+                streams = {STREAM: lambda: docker.run("/bin/true"), POD: lambda: true_by(channel)}
+                argv = ("kubectl", "exec", manifests.object_name(ref.id), "--", "/bin/true")
+                return {
+                    **await warm(runs, streams),
+                    **await warm(max(10, runs // 10), {KUBECTL: lambda: program(*argv)}),
+                }
+            finally:
+                await channel.aclose()
     finally:
         await backend.delete(ref)
 
@@ -121,10 +130,10 @@ async def measure(runs: int, starts: int) -> dict[str, float]:
     backend = KubernetesBackend(os.environ["AGENT_KERNEL_IMAGE"], None, SETTINGS)
     cluster = Cluster(SETTINGS)
     try:
-        found = {"docker exec -i, open": await docker_stream(runs), **await warm_in_pod(backend, runs)}
+        found = await warm_commands(backend, runs)
         pairs = [(await plain_pod(cluster, backend), await first_command(backend)) for _ in range(starts)]
-        found["pod's own start"] = statistics.median(plain for plain, _ in pairs)
-        found["start to first command"] = statistics.median(ours for _, ours in pairs)
+        found[PLAIN] = statistics.median(plain for plain, _ in pairs)
+        found[FIRST] = statistics.median(ours for _, ours in pairs)
         return found
     finally:
         await cluster.aclose()
@@ -148,15 +157,12 @@ def main() -> int:
     for name, value in found.items():
         print(f"{name:<48}{value:8.2f} ms")
     ratios = {
-        "warm, pod / open docker exec -i": (found["pod, warm"] / found["docker exec -i, open"], WARM_LIMIT),
-        "start to first command / pod's own start": (
-            found["start to first command"] / found["pod's own start"],
-            START_LIMIT,
-        ),
+        f"{POD} / {STREAM}": (found[POD] / found[STREAM], WARM_LIMIT),
+        f"{FIRST} / {PLAIN}": (found[FIRST] / found[PLAIN], START_LIMIT),
     }
     for words, (ratio, limit) in ratios.items():
         print(verdict(words, ratio, limit))
-    print(f"{'kubectl exec / warm, pod':<48}{found['kubectl exec'] / found['pod, warm']:8.2f} x")
+    print(f"{f'{KUBECTL} / {POD}':<48}{found[KUBECTL] / found[POD]:8.2f} x")
     return int(any(ratio > limit for ratio, limit in ratios.values()))
 
 
