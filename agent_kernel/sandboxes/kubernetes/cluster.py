@@ -26,7 +26,9 @@ OLDEST = (1, 19)
 """The oldest version of an API server that knows all fields of our pods."""
 
 _ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
-_VERBS = {"GET": "get", "POST": "create", "DELETE": "delete", "PATCH": "patch"}
+_VERBS = {"GET": "get", "POST": "create", "DELETE": "delete", "WATCH": "watch", "CONNECT": "create and get"}
+_DENIED = re.compile(r'cannot (\w+) resource "([^"]+)" in API group "([^"]*)"')
+"""What the API server says of a missing right: apiserver's endpoints/handlers/responsewriters/errors.go."""
 _PROTOCOLS = ("v5.channel.k8s.io", "v4.channel.k8s.io")
 _NO_CLIENT = "The package kubernetes is missing."
 _INSTALL = 'pip install "jupyter-agent-kernel[kubernetes]"'
@@ -172,6 +174,8 @@ class Cluster:
             response: ClientResponse = found.response
             async with response:
                 yield response
+        except EngineUnavailable:  # an OSError, too: what the reader of the answer says
+            raise
         except (ClientError, TimeoutError, OSError) as error:
             raise self._unreachable(error) from error
 
@@ -282,11 +286,13 @@ def _translated(refusal: ApiRefusal, method: str, kind: str, namespace: str) -> 
             hint="Renew the credentials in the kubeconfig; kubectl auth whoami tells which they are.",
         )
     if refusal.status == 403 and "exceeded quota" not in refusal.message:
-        if refusal.message and "forbidden: User" not in refusal.message and "cannot" not in refusal.message:
+        said = _DENIED.search(refusal.message)
+        if method != "CONNECT" and refusal.message and said is None and "cannot" not in refusal.message:
             return refusal  # an admission rule, not a right
-        verb = {"WATCH": "watch", "CONNECT": "create"}.get(method) or _VERBS[method]
         group = "networking.k8s.io" if kind == "networkpolicies" else ""
-        rule = f'{{apiGroups: ["{group}"], resources: ["{kind}"], verbs: ["{verb}"]}}'
+        verb, kind, group = said.groups() if said else (_VERBS[method], kind, group)
+        verbs = json.dumps(verb.split(" and "))  # which of the two a connection takes depends on the server
+        rule = f'{{apiGroups: ["{group}"], resources: ["{kind}"], verbs: {verbs}}}'
         return EngineUnavailable(
             f"This account may not {verb} {kind} in the namespace {namespace}.",
             hint=f"Add this rule to its Role there: {rule}",

@@ -38,12 +38,13 @@ class ApiServer:
     def __init__(self) -> None:
         self.version: dict[str, object] = {"gitVersion": "v1.18.20"}
         self.status = 200
+        self.exec_status = 101
         self.asked: list[str] = []
         self.url = ""
 
     async def answer(self, request: web.Request) -> web.StreamResponse:
         self.asked.append(request.path)
-        if request.path.endswith("/exec"):
+        if request.path.endswith("/exec") and self.exec_status == 101:
             socket = web.WebSocketResponse()  # of an agreed protocol it says nothing
             await socket.prepare(request)
             await socket.close()
@@ -89,6 +90,51 @@ async def test_old_server_is_refused(
         assert not (await tried.probe()).ok
     finally:
         await tried.aclose()
+
+
+@pytest.mark.parametrize(
+    ("said", "verb", "rule"),
+    [
+        (
+            'pods is forbidden: User "a" cannot list resource "pods" in API group "" in the namespace "d"',
+            "list pods",
+            '{apiGroups: [""], resources: ["pods"], verbs: ["list"]}',
+        ),
+        (
+            'it is forbidden: User "a" cannot create resource "networkpolicies" '
+            'in API group "networking.k8s.io" in the namespace "d"',
+            "create networkpolicies",
+            '{apiGroups: ["networking.k8s.io"], resources: ["networkpolicies"], verbs: ["create"]}',
+        ),
+        ("", "get pods", '{apiGroups: [""], resources: ["pods"], verbs: ["get"]}'),
+    ],
+)
+async def test_missing_right_names_the_verb_and_the_rule(
+    api: ApiServer, tmp_path: Path, said: str, verb: str, rule: str
+) -> None:
+    api.status, api.version = 403, {"reason": "Forbidden", "message": said}
+    cluster = Cluster(KubernetesSettings(kubeconfig=configured(tmp_path / "config", api.url)))
+    try:
+        with pytest.raises(EngineUnavailable, match=f"may not {verb} in the namespace default") as caught:
+            await cluster.ask("GET", "pods")
+        assert caught.value.hint == f"Add this rule to its Role there: {rule}"
+    finally:
+        await cluster.aclose()
+
+
+async def test_missing_right_to_watch_and_to_connect_is_named(api: ApiServer, tmp_path: Path) -> None:
+    api.status, api.version = 403, {"reason": "Forbidden", "message": "User cannot"}
+    cluster = Cluster(KubernetesSettings(kubeconfig=configured(tmp_path / "config", api.url)))
+    try:
+        with pytest.raises(EngineUnavailable, match=r"^This account may not watch pods in") as caught:
+            await anext(cluster.watch("pods", "a", 1))
+        assert (caught.value.hint or "").endswith('resources: ["pods"], verbs: ["watch"]}')
+        api.exec_status = 403
+        with pytest.raises(EngineUnavailable, match="may not create and get pods/exec in") as caught:
+            await cluster.exec("agent-kernel-a", "sandbox", ["true"])
+        assert (caught.value.hint or "").endswith('resources: ["pods/exec"], verbs: ["create", "get"]}')
+    finally:
+        await cluster.aclose()
 
 
 async def test_server_without_our_protocol_is_refused(api: ApiServer, tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
@@ -94,33 +95,114 @@ def limited(folder: Path) -> str:
     return str(path)
 
 
-async def test_missing_right_names_the_rule(namespace: str, tmp_path: Path) -> None:
+def documented() -> dict[str, Any]:
+    """Return the Role that the documentation names."""
+    (role,) = re.findall(r"```yaml\n(.*?kind: Role\n.*?)```", DOCS.read_text(), re.DOTALL)
+    found: dict[str, Any] = yaml.safe_load(role)
+    return found
+
+
+class Grants:
+    """The rights of the limited account in a namespace."""
+
+    def __init__(self, namespace: str, rules: list[dict[str, Any]]) -> None:
+        self._namespace = namespace
+        self._role: Any = {**documented(), "rules": rules}
+
+    async def __aenter__(self) -> Grants:
+        from kubernetes.aio import client
+
+        self._admin = Cluster(KubernetesSettings())
+        await self._admin.connect()
+        self._rbac = client.RbacAuthorizationV1Api(self._admin._api)
+        await self._rbac.create_namespaced_role(self._namespace, self._role)
+        binding: Any = {
+            "metadata": {"name": "limited"},
+            "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": "agent-kernel"},
+            "subjects": [{"kind": "User", "name": "limited", "apiGroup": "rbac.authorization.k8s.io"}],
+        }
+        await self._rbac.create_namespaced_role_binding(self._namespace, binding)
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._admin.aclose()
+
+    async def add(self, rule: dict[str, Any]) -> None:
+        self._role["rules"].append(rule)
+        await self._rbac.replace_namespaced_role("agent-kernel", self._namespace, self._role)
+
+
+async def use_all(backend: KubernetesBackend) -> None:
+    """Use all that the backend does with a cluster."""
+    volume = new_id()
+    ref = await backend.create(SandboxSpec(new_id(), volume=volume))
+    assert ref.id in [each.id for each in await backend.list()]
+    await (await backend.stream(ref)).aclose()
+    await backend.delete(ref)
+    assert volume in [each.name for each in await backend.volumes()]
+    await backend.remove_volume(volume)
+
+
+@pytest.fixture
+async def limited_backend(namespace: str, tmp_path: Path) -> AsyncIterator[KubernetesBackend]:
+    settings = KubernetesSettings(namespace=namespace, accept_open_network=True, kubeconfig=limited(tmp_path))
+    backend = KubernetesBackend(IMAGE, None, settings)
+    yield backend
+    await backend.aclose()
+
+
+async def test_missing_right_names_the_verb_and_the_rule(namespace: str, tmp_path: Path) -> None:
     words = f"may not create networkpolicies in the namespace {namespace}"
     await refused(EngineUnavailable, words, namespace=namespace, kubeconfig=limited(tmp_path))
 
 
-async def test_rights_of_the_documentation_are_enough(namespace: str, tmp_path: Path) -> None:
-    from kubernetes.aio import client
+@pytest.mark.timeout(300)
+async def test_rules_that_errors_name_lead_to_a_sandbox(
+    namespace: str, limited_backend: KubernetesBackend
+) -> None:
+    """An account without rights gets no others than those of the documentation, one error after the other."""
+    wanted = rights(documented()["rules"])
+    granted: set[tuple[str, str, str]] = set()
+    async with Grants(namespace, []) as grants:
+        while not wanted <= granted:
+            error = await refusal(limited_backend)
+            if error is None:
+                break
+            rule = yaml.safe_load((error.hint or "").partition("Role there: ")[2])
+            assert rule, f"{error.message} {error.hint}"
+            new = rights([rule])
+            verbs = " and ".join(rule["verbs"])
+            assert f"may not {verbs} {rule['resources'][0]} in the namespace {namespace}" in error.message
+            if not new <= granted:  # else it needs a moment more
+                granted |= new
+                await grants.add(rule)
+    assert await refusal(limited_backend) is None
+    assert granted <= wanted
 
-    (role,) = re.findall(r"```yaml\n(.*?kind: Role\n.*?)```", DOCS.read_text(), re.DOTALL)
-    admin = Cluster(KubernetesSettings())
-    await admin.connect()
-    rbac = client.RbacAuthorizationV1Api(admin._api)
-    await rbac.create_namespaced_role(namespace, yaml.safe_load(role))
-    binding: Any = {
-        "metadata": {"name": "limited"},
-        "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": "agent-kernel"},
-        "subjects": [{"kind": "User", "name": "limited", "apiGroup": "rbac.authorization.k8s.io"}],
-    }
-    await rbac.create_namespaced_role_binding(namespace, binding)
-    await admin.aclose()
-    settings = KubernetesSettings(namespace=namespace, accept_open_network=True, kubeconfig=limited(tmp_path))
-    backend = KubernetesBackend(IMAGE, None, settings)
+
+async def refusal(backend: KubernetesBackend) -> EngineUnavailable | None:
+    """Use all that there is, and return what was refused."""
     try:
-        ref = await backend.create(SandboxSpec(new_id(), volume="data"))
-        assert [each.id for each in await backend.list()] == [ref.id]
-        await backend.delete(ref)
-        assert [each.name for each in await backend.volumes()] == ["data"]
-        await backend.remove_volume("data")
-    finally:
-        await backend.aclose()
+        await use_all(backend)
+    except EngineUnavailable as error:
+        return error
+    return None
+
+
+def rights(rules: list[dict[str, Any]]) -> set[tuple[str, str, str]]:
+    """Return the single rights of rules: group, kind, verb."""
+    return {
+        (group, kind, verb)
+        for rule in rules
+        for group in rule["apiGroups"]
+        for kind in rule["resources"]
+        for verb in rule["verbs"]
+    }
+
+
+async def test_rights_of_the_documentation_are_enough(
+    namespace: str, limited_backend: KubernetesBackend
+) -> None:
+    async with Grants(namespace, documented()["rules"]):
+        await use_all(limited_backend)
+        await limited_backend.delete(await limited_backend.create(SandboxSpec(new_id())))
