@@ -17,6 +17,7 @@ from agent_kernel.sandboxes.base import Backend
 from agent_kernel.store.sqlite.store import sqlite_store
 from agent_kernel.tools import catalogue as tools_catalogue
 from agent_kernel.tools.catalogue import BUILT_IN, catalogue
+from tests.test_structure import MAX_FILES, tracked
 
 PAGE = (Path(__file__).parents[2] / "CONTRIBUTING.md").read_text()
 SCRIPT = """
@@ -71,6 +72,14 @@ async def test_clock_tool_answers_a_turn(installed: Path, bubblewrap_backend: Ba
     assert response.status == "completed"
     assert [item.type for item in response.output] == ["clock_call", "clock_call_output", "message"]
     assert re.fullmatch(r"It is \d{4}-.*\+00:00\.", response.output_text)
+
+
+@pytest.mark.parametrize("folder", ["tools", "kernel/render"])
+def test_folder_has_room_for_one_more_file(folder: str) -> None:
+    """A newcomer's file must not be the one that makes a folder too large."""
+    place = Path(__file__).parents[2] / "agent_kernel" / folder
+    files = [path for path in tracked() if path.parent == place and path.name != "clock.py"]
+    assert 0 < len(files) < MAX_FILES
 
 
 def test_built_in_line_has_the_form_of_the_others() -> None:

@@ -12,8 +12,7 @@ from agent_kernel.protocol.desktop.watching import WatchedScreen
 from agent_kernel.runtime.observe.audit import AuditLog
 from agent_kernel.sandboxes.channel import Channel, Terminal
 from agent_kernel.tools.catalogue import catalogue
-from agent_kernel.tools.desktops import ShowsDesktop
-from agent_kernel.tools.sessions import KeepsSession
+from agent_kernel.tools.optional import KeepsSession, ShowsDesktop
 
 PYTHON = "code_interpreter"
 """The tool whose session is asked."""

@@ -188,11 +188,11 @@ class CodeInterpreter(OneItemTool):
         return f"These variables of earlier calls are gone: {listed}." if listed else None
 
     async def ask(self, question: Json, channel: Channel) -> Json:
-        """See `tools.sessions.KeepsSession`."""
+        """See `tools.optional.KeepsSession`."""
         return await ask(channel, question)
 
     async def variables(self, channel: Channel) -> Sequence[str]:
-        """See `tools.sessions.NamesVariables`."""
+        """See `tools.optional.NamesVariables`."""
         return [name for language in LANGUAGES for name in await living_names(channel, language)]
 
     # -- after it ran, or did not

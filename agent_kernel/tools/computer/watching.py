@@ -74,7 +74,7 @@ class _Taken:
 
 @asynccontextmanager
 async def watch_desktop(channel: Channel, place: str) -> AsyncGenerator[Watched, None]:
-    """Watch a desktop; see `tools.desktops.ShowsDesktop`."""
+    """Watch a desktop; see `tools.optional.ShowsDesktop`."""
     try:
         async with channel.program(f"{NAME}-{place}", command(WATCH)) as program:
             if program.started:
@@ -90,7 +90,7 @@ async def watch_desktop(channel: Channel, place: str) -> AsyncGenerator[Watched,
 
 
 class Watched:
-    """A desktop that is watched; see `tools.desktops.WatchedScreen`."""
+    """A desktop that is watched; see `protocol.desktop.watching.WatchedScreen`."""
 
     def __init__(self, channel: Channel, program: Program) -> None:
         self._channel = channel

@@ -41,7 +41,7 @@ from agent_kernel.sandboxes.optional import RestoresInPlace, Snapshot
 from agent_kernel.store.records import ContainerRow
 from agent_kernel.store.rows import Rows
 from agent_kernel.tools.catalogue import catalogue
-from agent_kernel.tools.sessions import NamesVariables
+from agent_kernel.tools.optional import NamesVariables
 
 log = logging.getLogger(__name__)
 

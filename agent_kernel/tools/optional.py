@@ -1,11 +1,13 @@
-"""Optional for a tool: its calls share a session in the container, and clients may ask about it."""
+"""What a tool may offer in addition: a session that clients ask about, and a desktop that users watch."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 if TYPE_CHECKING:
+    from agent_kernel.protocol.desktop.watching import WatchedScreen
     from agent_kernel.sandboxes.channel import Channel
 
 Json = Mapping[str, Any]
@@ -13,7 +15,7 @@ Json = Mapping[str, Any]
 
 @runtime_checkable
 class KeepsSession(Protocol):
-    """A `Tool` with a session. The questions are in `runtime.sessions`."""
+    """A `Tool` whose calls share a session in the container. The questions are in `runtime.sessions`."""
 
     async def ask(self, question: Json, channel: Channel) -> Json:
         """Answer a client's question about the session in a container, which is not started for it.
@@ -33,5 +35,17 @@ class NamesVariables(Protocol):
 
         Raises `SandboxGone`, `SandboxUnreachable`, `ChannelBroken`.
         The names are a claim of the sandbox, bounded and printable.
+        """
+        ...
+
+
+@runtime_checkable
+class ShowsDesktop(Protocol):
+    """A `Tool` with a desktop in the container, which the user can watch and take over."""
+
+    def watch(self, channel: Channel, place: str) -> AbstractAsyncContextManager[WatchedScreen]:
+        """Watch the desktop, which is not started for it. Leaving hands it back.
+
+        Each `place` has one watcher at a time; others wait.
         """
         ...
