@@ -18,6 +18,7 @@ from openai.types.responses.response_steer_failed_event import ResponseSteerFail
 from agent_kernel.errors import InvalidRequest
 from agent_kernel.protocol.items import to_json
 from agent_kernel.runtime.base import SessionEvent
+from agent_kernel.store.coordination import FindTurn, LocalTurns
 
 
 class Steered(Protocol):
@@ -97,6 +98,41 @@ class Reach:
             }
             return json.dumps({"error": told})
         return "{}"
+
+
+class TakesOver(Protocol):
+    """Turns that are just taken over from dead processes; see `background.recovery`."""
+
+    def taken(self, response_id: str) -> asyncio.Event | None:
+        """Return an event that is set when a turn that is just recovered here runs, or has ended."""
+        ...
+
+
+class Recovered:
+    """See `LocalTurns`: a turn that is being recovered. `find` finds it as soon as it runs."""
+
+    def __init__(self, recovery: TakesOver, find: FindTurn) -> None:
+        self._recovery = recovery
+        self._find = find
+
+    def written(self, response_id: str) -> asyncio.Event | None:
+        """See `LocalTurns`."""
+        return self._recovery.taken(response_id)
+
+    async def cancel(self, response_id: str) -> None:
+        """See `LocalTurns`."""
+        if (turns := await self._running(response_id)) is not None:
+            await turns.cancel(response_id)
+
+    async def ask(self, response_id: str, question: str) -> str:
+        """See `LocalTurns`."""
+        turns = await self._running(response_id)
+        return await turns.ask(response_id, question) if turns is not None else "{}"
+
+    async def _running(self, response_id: str) -> LocalTurns | None:
+        while (taken := self._recovery.taken(response_id)) is not None:
+            await taken.wait()
+        return self._find(response_id)
 
 
 def answer_of(answer: str) -> dict[str, Any]:

@@ -24,7 +24,7 @@ from agent_kernel.runtime.containers.skills.equipment import Equipment
 from agent_kernel.runtime.late_ends import LateEnds
 from agent_kernel.runtime.observe.metrics import Metrics
 from agent_kernel.runtime.parts import RuntimeParts
-from agent_kernel.runtime.reach import Reach, Steered
+from agent_kernel.runtime.reach import Reach, Recovered, Steered
 from agent_kernel.runtime.skills.skills import LocalSkills
 from agent_kernel.runtime.turns.conversations import LocalConversations
 from agent_kernel.runtime.turns.interrupt import Interrupt
@@ -37,6 +37,7 @@ from agent_kernel.runtime.uploads.uploaded_files import LocalFiles
 from agent_kernel.runtime.vector_stores.indexing import Indexer
 from agent_kernel.runtime.vector_stores.uploads import LocalUploads
 from agent_kernel.runtime.vector_stores.vector_stores import LocalVectorStores
+from agent_kernel.store.coordination import LocalTurns
 from agent_kernel.store.records import ResponseRow
 
 log = logging.getLogger(__name__)
@@ -154,15 +155,19 @@ class Tenants:
         return tenant
 
     async def start(self) -> None:
-        """Recover what dead processes left, begin retention, and serve other processes. Idempotent."""
+        """Serve other processes, recover what dead ones left, and begin retention. Idempotent.
+
+        Others can reach a turn from the moment at which this process has taken it over.
+        """
+        await self.parts.store.rows.identity()  # opens the store, with its own errors
+        takes_over = self.parts.restart != "leave"
+        await self.parts.store.coordination.serve(self._running, self._died if takes_over else None)
         await self.recovery.once()
         self._retention.start()
         if self._indexer is not None:
             self._indexer.wake()
         if self.parts.webhooks is not None:
             self.parts.webhooks.start(self.parts.store.rows)
-        takes_over = self.parts.restart != "leave"
-        await self.parts.store.coordination.serve(self._running, self._died if takes_over else None)
 
     async def _died(self) -> None:
         """Recover the turns of another process that has just ended, and index its files."""
@@ -180,8 +185,10 @@ class Tenants:
         if self._indexer is not None:
             self._indexer.wake()
 
-    def _running(self, response_id: str) -> Reach | None:
-        """Return where a turn runs in this process, for any tenant."""
+    def _running(self, response_id: str) -> LocalTurns | None:
+        """Return where a turn runs in this process or will run in a moment, for any tenant."""
+        if self.recovery.taken(response_id) is not None:
+            return Recovered(self.recovery, self._running)
         return next((each.reach for each in self._known.values() if each.reach.has(response_id)), None)
 
     def background_turns(self) -> int:

@@ -57,7 +57,9 @@ class Coordination(Protocol):
         ...
 
     async def serve(self, find: FindTurn, died: Died | None = None) -> None:
-        """Let other processes follow and cancel the turns that `find` returns. Idempotent.
+        """Join, and let other processes follow and cancel the turns that `find` returns. Idempotent.
+
+        `find` is called again each time a turn's journal has grown: it may run elsewhere in the process then.
 
         With `died` this process takes over the turns of others: it is called when one has ended, where that
         can be noticed.

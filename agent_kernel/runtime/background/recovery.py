@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any, Literal
 
@@ -55,6 +56,14 @@ class Recovery:
         self._end_orphans = end_orphans
         self._lock = asyncio.Lock()
         self._done = False
+        self._taking: dict[str, asyncio.Event] = {}
+
+    def taken(self, response_id: str) -> asyncio.Event | None:
+        """Return an event that is set when a turn that is just recovered here runs, or has ended.
+
+        None if no such turn is recovered now.
+        """
+        return self._taking.get(response_id)
 
     async def once(self) -> None:
         """Register this process as an owner of turns, and recover what dead processes left."""
@@ -84,18 +93,29 @@ class Recovery:
             background = bool(row.request.get("background"))
             if background and self._restart == "leave":
                 return
-            if await self._rows.adopt_response(row.id, turn.owner, self._coordination.id):
-                found = True
-                await self._recover(row, background)
+            with self._takes(row.id):
+                if await self._rows.adopt_response(row.id, turn.owner, self._coordination.id):
+                    found = True
+                    await self._recover(row, background)
 
         async def write_off(turn: Unfinished) -> None:
             nonlocal found
             found = True
-            await self._rows.adopt_response(turn.id, turn.owner, self._coordination.id)
-            await self._write_off(turn)
+            with self._takes(turn.id):
+                await self._rows.adopt_response(turn.id, turn.owner, self._coordination.id)
+                await self._write_off(turn)
 
         await each(await self._rows.unfinished_responses(), recover, write_off)
         return found
+
+    @contextmanager
+    def _takes(self, response_id: str) -> Iterator[None]:
+        ended = self._taking[response_id] = asyncio.Event()
+        try:
+            yield
+        finally:
+            del self._taking[response_id]
+            ended.set()
 
     async def _recover(self, row: ResponseRow, background: bool) -> None:
         point = await self._resume_point(row) if background and self._restart == "resume" else None

@@ -34,6 +34,7 @@ class FolderCoordination:
 
     async def serve(self, find: FindTurn, died: Died | None = None) -> None:
         """See `Coordination`. The end of a process is noticed when its turns are asked for."""
+        await self.join()
         await self._peers.start(find)
 
     async def has_successor(self) -> bool:

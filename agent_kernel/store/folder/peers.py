@@ -83,6 +83,7 @@ class Peers:
             writer.write(NEWS)
             await writer.drain()
             await written.wait()
+            turns = self._find(response_id)
         writer.write(DONE)
         await writer.drain()
 

@@ -188,6 +188,7 @@ class PostgresCoordination:
         while turns is not None and (written := turns.written(response_id)) is not None:
             await self._peers.tell(asker, "news", number)
             await written.wait()
+            turns = self._find(response_id)
         await self._peers.tell(asker, "done", number)
 
     def _gone(self, owner: str) -> None:
