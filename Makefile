@@ -145,10 +145,11 @@ lock: $(VENV)/.dev # UPGRADE=--upgrade takes the newest of everything
 	for name in autogen crewai langgraph llama_index; do $(LOCK) tests/clients/frameworks/locks/$$name.in -o tests/clients/frameworks/locks/$$name.txt; done
 	$(LOCK) tests/models/local/requirements.in --no-deps --only-binary :all: -o tests/models/local/requirements.txt
 	$(LOCK) tests/notebooks/requirements.in --no-deps --only-binary :all: -o tests/notebooks/requirements.txt
+	$(LOCK) tests/server/jupyterhub/requirements.in --no-deps --only-binary :all: -o tests/server/jupyterhub/requirements.txt
 	$(LOCK) pyproject.toml requirements/build.in tests/integrations/requirements.in -o tests/integrations/requirements.txt
 	$(LOCK) tests/kernel/tables/corpus/requirements.in --no-deps --only-binary :all: -o tests/kernel/tables/corpus/requirements.txt
 	@if grep -n "http[s]*:" requirements/*.txt tests/clients/upstream/requirements.txt tests/clients/frameworks/locks/*.txt tests/integrations/requirements.txt \
-	  tests/notebooks/requirements.txt tests/kernel/tables/corpus/requirements.txt tests/models/local/requirements.txt agent_kernel/sandboxes/toolbox.txt; then echo "A lock names a host."; exit 1; fi
+	  tests/notebooks/requirements.txt tests/server/jupyterhub/requirements.txt tests/kernel/tables/corpus/requirements.txt tests/models/local/requirements.txt agent_kernel/sandboxes/toolbox.txt; then echo "A lock names a host."; exit 1; fi
 
 clean:
 	rm -rf $(VENV) extension/node_modules extension/lib extension/labextension agent_kernel/kernel/live/static build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -12,12 +12,16 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+import httpx
+
 from tests.wheels import install
 
 CHECKOUT = Path(__file__).parents[2]
 TOY = CHECKOUT / "tests" / "sandboxes" / "toy_backend"
 SCRIPT = Path(__file__).parent / "hub.yaml"
 CONNECTIONS = 5000
+IDLE = 2.0
+"""Seconds after which a client closes a connection that it does not use: before the server does, in 5."""
 
 
 @dataclass(frozen=True)
@@ -50,8 +54,23 @@ def toy_backend(folder: Path) -> Path:
 
 
 @asynccontextmanager
+async def clients(server: HubServer) -> AsyncIterator[httpx.AsyncClient]:
+    """Connect to a server, for any number of users."""
+    limits = httpx.Limits(max_connections=None, max_keepalive_connections=100, keepalive_expiry=IDLE)
+    async with httpx.AsyncClient(base_url=server.url, limits=limits, timeout=300) as client:
+        yield client
+
+
+async def end_containers(client: httpx.AsyncClient) -> None:
+    """Delete every container of a server, whose sandboxes would else live until their lease ends."""
+    while found := (await client.get("containers", params={"limit": 100})).raise_for_status().json()["data"]:
+        for each in found:
+            (await client.delete(f"containers/{each['id']}")).raise_for_status()
+
+
+@asynccontextmanager
 async def serving(data: Path, toy: Path, *flags: str) -> AsyncIterator[HubServer]:
-    """Start a server on a data folder, and end it with all its containers."""
+    """Start a server on a data folder, and end it. Its containers live on; see `end_containers`."""
     environment = {name: value for name, value in os.environ.items() if not name.startswith("AGENT_KERNEL_")}
     paths = (str(toy), str(CHECKOUT), environment.get("PYTHONPATH", ""))
     environment["PYTHONPATH"] = os.pathsep.join(filter(None, paths))

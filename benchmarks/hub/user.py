@@ -32,12 +32,8 @@ class Times:
 
     def __init__(self) -> None:
         self.steps: defaultdict[str, list[float]] = defaultdict(list)
-        self.begun = time.perf_counter()
         self.seconds = 0.0
-
-    def end(self) -> None:
-        """Note that the phase is over."""
-        self.seconds = time.perf_counter() - self.begun
+        """How long the phases lasted in which they were taken."""
 
     def turns(self) -> list[float]:
         """Return the times of whole turns."""
