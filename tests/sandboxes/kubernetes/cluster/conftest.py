@@ -23,11 +23,16 @@ CLUSTER = os.environ.get("AGENT_KERNEL_TEST_CLUSTER", "")
 collect_ignore_glob = [] if CLUSTER else ["test_*.py"]
 
 HERE = Path(__file__).parent
+SECONDS = 400
+"""How long a test may take. The backend itself waits three minutes for a pod's start, and for its end."""
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Leave out what would run twice: some tests of the contract name the backends that they are for."""
     items[:] = [item for item in items if HERE not in item.path.parents or "bubblewrap" not in values(item)]
+    for item in items:
+        if HERE in item.path.parents and item.get_closest_marker("timeout") is None:
+            item.add_marker(pytest.mark.timeout(SECONDS))
 
 
 def values(item: pytest.Item) -> list[object]:
