@@ -39,12 +39,12 @@ ROUNDS = 4
 """How often few and many users take turns."""
 
 
-async def phase(users: Sequence[User], thinking: float, seconds: float, times: Times) -> None:
-    """Let users live for so long, and add what they did to `times`."""
+async def phase(users: Sequence[User], every: float, seconds: float, times: Times) -> None:
+    """Let users live for so long, each with a step every so many seconds; add what they did to `times`."""
     begun = time.perf_counter()
     async with asyncio.TaskGroup() as group:
         for user in users:
-            group.create_task(user.live(thinking, times, begun + seconds))
+            group.create_task(user.live(every, times, begun + seconds))
     times.seconds += time.perf_counter() - begun
 
 

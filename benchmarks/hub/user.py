@@ -63,18 +63,23 @@ class User:
         if self.has_sandbox:
             await self.run()
 
-    async def live(self, thinking: float, times: Times, until: float) -> None:
-        """Think and act until a time of `time.perf_counter`. `thinking`: seconds on the average."""
-        await asyncio.sleep(self._dice.uniform(0, thinking))
-        while time.perf_counter() < until:
+    async def live(self, every: float, times: Times, until: float) -> None:
+        """Act until a time of `time.perf_counter`.
+
+        `every`: seconds from the begin of a step to that of the next on the average, so that users who wait
+        for an answer make no fewer steps; 0 for no pause. A step that took longer is followed at once.
+        """
+        due = time.perf_counter() + (self._dice.expovariate(1 / every) if every else 0)
+        while max(due, time.perf_counter()) < until:
+            await asyncio.sleep(due - time.perf_counter())
             (kind,) = self._dice.choices(list(STEPS), list(STEPS.values()))
             if kind in ("run", "interrupt") and not self.has_sandbox:
                 kind = "talk"
             begun = time.perf_counter()
             await getattr(self, kind)()
             times.steps[kind].append(time.perf_counter() - begun)
-            if thinking:
-                await asyncio.sleep(self._dice.expovariate(1 / thinking))
+            if every:
+                due += self._dice.expovariate(1 / every)
 
     async def talk(self) -> None:
         """A turn of text alone."""
