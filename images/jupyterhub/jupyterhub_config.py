@@ -69,14 +69,14 @@ async def give_key(spawner):
     }
 
 
-c.JupyterHub.services = [
+c.JupyterHub.services.append(  # The Littlest JupyterHub has services of its own, which stay
     {
         "name": "agent-kernel",
         "command": [*AGENT, "serve", "--port", str(PORT)],
         "environment": {**SETTINGS, "AGENT_KERNEL_API_KEY": MASTER},
         **({"user": USER} if USER else {}),
     }
-]
+)
 c.Spawner.pre_spawn_hook = give_key
 c.Spawner.env_keep = [
     "PATH",
