@@ -14,13 +14,15 @@ from tests.store.postgres import Postgres
 
 
 @pytest.mark.bubblewrap
-def test_a_session_moves_from_sqlite_into_postgres(
+def test_a_session_moves_from_sqlite_into_postgres_and_back(
     own_environment: Environment, postgres: Postgres, tmp_path: Path
 ) -> None:
-    (tmp_path / "there").mkdir()
+    for name in ("there", "back"):
+        (tmp_path / name).mkdir()
     before = other_folder(own_environment, tmp_path, "bubblewrap")
     after = other_folder(own_environment, tmp_path / "there", "bubblewrap")
     after["AGENT_KERNEL_STORE"] = postgres.new()
+    back = other_folder(own_environment, tmp_path / "back", "bubblewrap")
 
     async def make(runtime: LocalRuntime) -> KeptSession:
         return await kept(runtime, ["Hello!"], ["echo kept >note"])
@@ -34,10 +36,12 @@ def test_a_session_moves_from_sqlite_into_postgres(
         return await run(runtime, "cat note", moved.container_id), again.output_text
 
     made = in_runtime(before, make)
-    file = str(tmp_path / "moved.session")
-    done("export", made.id, file, environment=before)
-    assert done("import", file, environment=after).startswith(f"{made.id}: 1 turn")
-    assert in_runtime(after, go_on) == ("kept\n", "Again.")
+    file = tmp_path / "moved.session"
+    for one, other in ((before, after), (after, back)):
+        done("export", made.id, str(file), environment=one)
+        assert done("import", str(file), environment=other).startswith(f"{made.id}: 1 turn")
+        assert in_runtime(other, go_on) == ("kept\n", "Again.")
+        file.unlink()
     assert not (Path(after["AGENT_KERNEL_DATA_DIR"]) / "store.sqlite").exists()
-    for environment in (before, after):
+    for environment in (before, after, back):
         in_runtime(environment, cleared)
