@@ -16,7 +16,7 @@ from tests.conftest import Missing
 from tests.environments import EnvironmentMissing
 from tests.server.jupyterhub.hub import Hub, User, running_hub
 
-pytestmark = pytest.mark.bubblewrap
+pytestmark = [pytest.mark.bubblewrap, pytest.mark.timeout(300)]
 
 
 @pytest.fixture
