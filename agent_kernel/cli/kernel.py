@@ -18,6 +18,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Run the kernel until the front end shuts it down."""
+    from agent_kernel.kernel.ports import listen
+
+    ports = listen(arguments.connection_file)
     from agent_kernel.cli import flags
     from agent_kernel.cli.compose import kernel_runtime
     from agent_kernel.cli.setup import Setup
@@ -44,5 +47,6 @@ def run(arguments: argparse.Namespace) -> int:
         history=settings.runtime.data_path() / "history.sqlite",
         start=start,
         setup=Setup(settings),
+        ports=ports,
     )
     return 0

@@ -6,12 +6,14 @@ import gc
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import zmq
 from ipykernel.kernelapp import IPKernelApp
 
 from agent_kernel.kernel.kernel import kernel_class
 from agent_kernel.kernel.notebook import OpenRuntime
 from agent_kernel.kernel.origin.start import JupyterStart
 from agent_kernel.kernel.panel.preparation import KernelSetup
+from agent_kernel.kernel.ports import Ports
 from agent_kernel.kernel.settings import KernelSettings
 from agent_kernel.kernel.wiring import KernelWiring
 
@@ -25,6 +27,22 @@ class AgentKernelApp(IPKernelApp):
     name = "agent-kernel"
     outstream_class: Any = None
     """None: library prints and logs go to the terminal that runs Jupyter, never into a cell's outputs."""
+
+    ports: Ports | None = None
+    """Where this process listens already."""
+
+    def init_sockets(self) -> None:
+        """Serve the ports, with the connections that are waiting there."""
+        super().init_sockets()
+        if self.ports is not None:
+            self.ports.close()
+
+    def _try_bind_socket(self, s: zmq.Socket[bytes], port: int) -> int:
+        listening = None if self.ports is None else self.ports.take(port)
+        if listening is not None:
+            s.setsockopt(zmq.USE_FD, listening)
+        bound: int = super()._try_bind_socket(s, port)
+        return bound
 
     def start(self) -> None:
         """Run until shut down. End the control thread before closing its sockets."""
@@ -55,6 +73,7 @@ def launch(
     history: Path | None = None,
     start: JupyterStart | None = None,
     setup: KernelSetup | None = None,
+    ports: Ports | None = None,
 ) -> None:
     """Run a kernel until a front end shuts it down.
 
@@ -62,10 +81,11 @@ def launch(
     awaited on the kernel's event loop when the first cell needs the runtime; the kernel closes that runtime.
     `history` is the file that stores executed cells; None keeps them in memory only. `start` is how Jupyter
     started this process; without it the notebook's metadata is not read. `setup` examines and prepares this
-    machine for the extension's first-run page.
+    machine for the extension's first-run page. `ports` are those on which this process listens already.
     """
     wiring = KernelWiring(_without_collection(open_runtime), settings, history, start, setup)
     app = AgentKernelApp.instance(kernel_class=kernel_class(wiring))
+    app.ports = ports
     app.initialize(connection_args)
     gc.freeze()  # no collection looks at what was imported until now
     app.start()
