@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
@@ -201,5 +200,7 @@ def _misspelt(environ: Mapping[str, str]) -> Iterator[str]:
     known = {setting.variable for setting in catalogue() if setting.variable} | NOT_OURS
     for name in sorted(environ):
         if name.startswith("AGENT_KERNEL_") and name not in known:
+            import difflib  # here, because no start needs it
+
             nearest = difflib.get_close_matches(name, sorted(known - NOT_OURS), n=1, cutoff=0.0)
             yield f"{name} is not a setting and is ignored. Did you mean {nearest[0]}?"

@@ -1,7 +1,7 @@
 """The history of executed cells, for the arrow keys of consoles. A file keeps it across kernels.
 
 Sessions are numbered from 1; a session is one kernel process. If the file cannot be used, the history is
-kept in memory and ends with the kernel.
+kept in memory and ends with the kernel. SQLite is loaded at the first use: no kernel needs it to start.
 """
 
 from __future__ import annotations
@@ -10,10 +10,12 @@ import asyncio
 import contextlib
 import fnmatch
 import logging
-import sqlite3
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import sqlite3
 
 log = logging.getLogger(__name__)
 
@@ -41,6 +43,8 @@ class CellHistory:
 
     async def add(self, line: int, source: str, output: str | None) -> None:
         """Record an executed cell. Errors are logged, not raised: the cell itself succeeded."""
+        import sqlite3
+
         async with self._lock:
             try:
                 await asyncio.to_thread(self._add, line, source, output)
@@ -49,6 +53,8 @@ class CellHistory:
 
     async def find(self, asked: Mapping[str, Any]) -> list[Row]:
         """Return the rows for a `history_request`, oldest first; none for an unknown access type."""
+        import sqlite3
+
         async with self._lock:
             try:
                 return await asyncio.to_thread(self._find, asked)
@@ -63,6 +69,8 @@ class CellHistory:
             database.close()
 
     def _opened(self) -> sqlite3.Connection:
+        import sqlite3
+
         if self._database is None:
             try:
                 self._database = self._open(self._path)
@@ -76,6 +84,8 @@ class CellHistory:
 
     @staticmethod
     def _open(path: Path | None) -> sqlite3.Connection:
+        import sqlite3
+
         if path is not None:
             path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
             path.touch(mode=0o600)

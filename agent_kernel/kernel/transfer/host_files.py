@@ -6,7 +6,6 @@ The kernel opens only files that the user named in a cell, never a name that cam
 from __future__ import annotations
 
 import asyncio
-import difflib
 import os
 import stat
 from collections.abc import AsyncGenerator, Iterator, Sequence
@@ -87,6 +86,8 @@ def _nearest(path: Path) -> str:
         names = os.listdir(path.parent)
     except OSError:
         return f"There is no folder {path.parent} in {Path.cwd()} either."
+    import difflib  # here, because no start needs it
+
     near = difflib.get_close_matches(path.name, names, n=3, cutoff=0.5)
     if near:
         return "Did you mean " + " or ".join(str(path.parent / name) for name in near) + "?"

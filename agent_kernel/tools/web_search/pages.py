@@ -31,8 +31,8 @@ MOST_BYTES = 8 << 20
 LONGEST_TEXT = 400_000
 """Characters of its text that are kept."""
 MOST_REDIRECTS = 5
-READING = 20.0
-"""Seconds that reading the text of a page may take."""
+READING = 60.0
+"""Seconds that reading the text of a page may take; of the processor it gets far less (`page_text.py`)."""
 
 _AGENT = "agent-kernel (web_search)"
 _PAGE = ("text/html", "application/xhtml+xml")

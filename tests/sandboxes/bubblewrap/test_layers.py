@@ -190,10 +190,12 @@ CUT = """
 import asyncio, os, signal, sys
 from pathlib import Path
 from agent_kernel.sandboxes.base import SandboxRef
+from agent_kernel.sandboxes.bubblewrap import snapshots
 from agent_kernel.sandboxes.bubblewrap.backend import BubblewrapBackend
 from agent_kernel.sandboxes.bubblewrap.layers import sandbox, namespaces
 from agent_kernel.sandboxes.toolbox import Toolbox
 moment, data, id = sys.argv[1:]
+snapshots.is_little = lambda source: False
 def cut(*_, **__):
     os.kill(os.getpid(), signal.SIGKILL)
 if moment == "asked":
@@ -299,9 +301,11 @@ COUNTED = """
 import asyncio, sys
 from pathlib import Path
 from agent_kernel.sandboxes.base import SandboxRef
+from agent_kernel.sandboxes.bubblewrap import snapshots
 from agent_kernel.sandboxes.bubblewrap.backend import BubblewrapBackend
 from agent_kernel.sandboxes.toolbox import Toolbox
 data, id, name = sys.argv[1:]
+snapshots.is_little = lambda source: False
 backend = BubblewrapBackend(Path(data), Toolbox(Path(data)))
 asyncio.run(backend.checkpoint(SandboxRef(id, "bubblewrap", "running"), name, {}))
 """
