@@ -28,17 +28,17 @@ class AgentKernelApp(IPKernelApp):
     outstream_class: Any = None
     """None: library prints and logs go to the terminal that runs Jupyter, never into a cell's outputs."""
 
-    ports: Ports | None = None
+    open_ports: Ports | None = None
     """Where this process listens already."""
 
     def init_sockets(self) -> None:
         """Serve the ports, with the connections that are waiting there."""
         super().init_sockets()
-        if self.ports is not None:
-            self.ports.close()
+        if self.open_ports is not None:
+            self.open_ports.close()
 
     def _try_bind_socket(self, s: zmq.Socket[bytes], port: int) -> int:
-        listening = None if self.ports is None else self.ports.take(port)
+        listening = None if self.open_ports is None else self.open_ports.take(port)
         if listening is not None:
             s.setsockopt(zmq.USE_FD, listening)
         bound: int = super()._try_bind_socket(s, port)
@@ -85,7 +85,7 @@ def launch(
     """
     wiring = KernelWiring(_without_collection(open_runtime), settings, history, start, setup)
     app = AgentKernelApp.instance(kernel_class=kernel_class(wiring))
-    app.ports = ports
+    app.open_ports = ports
     app.initialize(connection_args)
     gc.freeze()  # no collection looks at what was imported until now
     app.start()

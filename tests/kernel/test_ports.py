@@ -51,9 +51,9 @@ def test_a_client_that_came_early_is_served_by_who_takes_the_port(tmp_path: Path
 def test_the_kernel_takes_all_of_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     ports = free_ports()
     file = written(tmp_path, {"transport": "tcp", "ip": "127.0.0.1", "key": "", **ports})
-    app = AgentKernelApp()
+    app: Any = AgentKernelApp()  # type: ignore[no-untyped-call]
     app.connection_file = file
-    app.ports = early = listen(file)
+    app.open_ports = early = listen(file)
     sockets: list[Any] = []
 
     def bind_only(context: Any) -> None:
