@@ -18,7 +18,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Run the kernel until the front end shuts it down."""
-    from agent_kernel.kernel.ports import listen
+    from agent_kernel.kernel.origin.ports import listen
 
     ports = listen(arguments.connection_file)
     from agent_kernel.cli import flags

@@ -6,14 +6,13 @@ import gc
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import zmq
 from ipykernel.kernelapp import IPKernelApp
 
 from agent_kernel.kernel.kernel import kernel_class
 from agent_kernel.kernel.notebook import OpenRuntime
+from agent_kernel.kernel.origin.ports import USE_FD, Ports
 from agent_kernel.kernel.origin.start import JupyterStart
 from agent_kernel.kernel.panel.preparation import KernelSetup
-from agent_kernel.kernel.ports import Ports
 from agent_kernel.kernel.settings import KernelSettings
 from agent_kernel.kernel.wiring import KernelWiring
 
@@ -37,10 +36,10 @@ class AgentKernelApp(IPKernelApp):
         if self.open_ports is not None:
             self.open_ports.close()
 
-    def _try_bind_socket(self, s: zmq.Socket[bytes], port: int) -> int:
+    def _try_bind_socket(self, s: Any, port: int) -> int:
         listening = None if self.open_ports is None else self.open_ports.take(port)
         if listening is not None:
-            s.setsockopt(zmq.USE_FD, listening)
+            s.setsockopt(USE_FD, listening)
         bound: int = super()._try_bind_socket(s, port)
         return bound
 

@@ -12,6 +12,9 @@ import socket
 import sys
 from pathlib import Path
 
+USE_FD = 89
+"""The option of a ZeroMQ socket that binds it to a descriptor that listens already (`zmq.h`)."""
+
 _NAMES = ("shell_port", "iopub_port", "stdin_port", "control_port")
 _BACKLOG = 100
 """As ZeroMQ's own default."""

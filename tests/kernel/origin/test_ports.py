@@ -11,7 +11,7 @@ import pytest
 import zmq
 
 from agent_kernel.kernel.app import AgentKernelApp
-from agent_kernel.kernel.ports import listen
+from agent_kernel.kernel.origin.ports import listen
 
 NAMES = ("shell_port", "iopub_port", "stdin_port", "control_port", "hb_port")
 
