@@ -138,7 +138,7 @@ class AgentKernelSandbox(SandboxEnvironment):
         raise TimeoutError(f"The command did not end within {timeout} s.")
 
     async def _as_user(self, user: str | None) -> list[str]:
-        """Return the program that changes the user; none for the sandbox's own.
+        """Return the program that switches to `user`, as a list; empty for the sandbox's own user.
 
         Raises `SandboxUserUnsupportedError` where only one user can run programs.
         """

@@ -64,7 +64,7 @@ def _shell_of(name: str, entry: Mapping[str, Any], dialect: str) -> dict[str, st
     if not shell:
         return {}
     if shell not in _SHELLS:
-        raise TraitError(f"upstreams: the shell of {name!r} may be {', '.join(_SHELLS)}")
+        raise TraitError(f"upstreams: the shell of {name!r} must be one of {', '.join(_SHELLS)}")
     if shell == "native" and dialect == "chat":
         raise TraitError(f"upstreams: {name!r} speaks chat, which has no native shell")
     return {"shell": shell}

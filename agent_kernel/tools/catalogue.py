@@ -87,7 +87,7 @@ class Catalogue:
 
     @property
     def paired_outputs(self) -> Mapping[str, str]:
-        """The same without calls that hold their output: those are one item, except for models."""
+        """The same without calls that hold their own output, which only models get as two items."""
         return {call: tool.output_type for call, tool in self._by_call.items() if not tool.one_item}
 
     @cached_property

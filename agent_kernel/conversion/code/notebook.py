@@ -1,4 +1,4 @@
-"""The notebook and the script of a plan, as text. Pure: what a run of it printed is given."""
+"""The notebook and the script of a plan, as text. Pure: the caller passes what a run printed."""
 
 from __future__ import annotations
 

@@ -23,7 +23,7 @@ _FIELDS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
 
 
 def annotation_of(given: object, offset: int) -> dict[str, Any] | None:
-    """Return an annotation whose places are `offset` characters later; None for what is not one."""
+    """Return an annotation moved by `offset` characters; None if `given` is not an annotation."""
     if not isinstance(given, Mapping) or not isinstance(kind := given.get("type"), str):
         return None
     texts, places = _FIELDS.get(kind, ((), ()))

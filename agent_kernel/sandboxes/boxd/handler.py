@@ -21,7 +21,7 @@ if TYPE_CHECKING:
             """Send the last frame of a channel."""
 
         def passed(self) -> int:
-            """Return the descriptor that came with the present call."""
+            """Return the descriptor that came with the current call."""
 
 
 class BoxChannel:

@@ -132,7 +132,7 @@ class SandboxLayers:
             raise
 
     def settle(self, folder: Path) -> None:
-        """Complete a step that was interrupted, or take it back. The caller holds the lock of `folder`."""
+        """Complete an interrupted step, or undo it. The caller holds the lock of `folder`."""
         try:
             swap = json.loads((folder / SWAP).read_text())
         except FileNotFoundError:

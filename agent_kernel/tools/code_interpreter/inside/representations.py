@@ -86,7 +86,7 @@ def checked(data: dict[Any, Any]) -> dict[str, str]:
 
 
 def json_text(value: Any) -> str | None:
-    """Return a value as JSON, None if it cannot be written so."""
+    """Return a value as JSON; None if it has no such form."""
     try:
         return json.dumps(value)
     except (TypeError, ValueError, RecursionError):
