@@ -10,7 +10,7 @@ from ipykernel.kernelapp import IPKernelApp
 
 from agent_kernel.kernel.kernel import kernel_class
 from agent_kernel.kernel.notebook import OpenRuntime
-from agent_kernel.kernel.origin.ports import USE_FD, Ports
+from agent_kernel.kernel.origin.ports import POLLIN, USE_FD, Ports
 from agent_kernel.kernel.origin.start import JupyterStart
 from agent_kernel.kernel.panel.preparation import KernelSetup
 from agent_kernel.kernel.settings import KernelSettings
@@ -35,6 +35,28 @@ class AgentKernelApp(IPKernelApp):
         super().init_sockets()
         if self.open_ports is not None:
             self.open_ports.close()
+
+    def init_iopub(self, context: Any) -> None:
+        """Welcome each client before it is told anything else.
+
+        Whatever is sent on a socket reads from it as well, and what came is not told again (`ZMQ_FD` in
+        zmq_getsockopt(3)). So whoever sends on a socket that a stream reads must let the stream look, which
+        ipykernel does not: a client that is there before the kernel says "starting" got no welcome.
+        """
+        super().init_iopub(context)
+        thread = self.iopub_thread
+        send, stream = thread._really_send, thread._xpub_stream
+
+        def look() -> None:
+            if not stream.closed():
+                stream.flush(POLLIN)
+
+        def send_in_turn(*message: Any, **more: Any) -> None:
+            look()
+            send(*message, **more)
+            look()
+
+        thread._really_send = send_in_turn
 
     def _try_bind_socket(self, s: Any, port: int) -> int:
         listening = None if self.open_ports is None else self.open_ports.take(port)

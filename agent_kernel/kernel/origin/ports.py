@@ -15,6 +15,9 @@ from pathlib import Path
 USE_FD = 89
 """The option of a ZeroMQ socket that binds it to a descriptor that listens already (`zmq.h`)."""
 
+POLLIN = 1
+"""What a stream of ZeroMQ reads (`zmq.h`)."""
+
 _NAMES = ("shell_port", "iopub_port", "stdin_port", "control_port")
 _BACKLOG = 100
 """As ZeroMQ's own default."""

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import socket
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +14,7 @@ import zmq
 
 from agent_kernel.kernel.app import AgentKernelApp
 from agent_kernel.kernel.origin.ports import listen
+from tests.conftest import CHECKOUT
 
 NAMES = ("shell_port", "iopub_port", "stdin_port", "control_port", "hb_port")
 
@@ -72,6 +75,41 @@ def test_the_kernel_takes_all_of_them(tmp_path: Path, monkeypatch: pytest.Monkey
     finally:
         for each in (*sockets, app.shell_socket, app.stdin_socket, app.control_socket):
             each.close(0)
+
+
+STARTING = """
+import json, os, select, sys, threading, time, zmq
+from agent_kernel.kernel.app import AgentKernelApp
+file = sys.argv[1]
+app = AgentKernelApp()
+app.connection_file = file
+app.load_connection_file()
+app.init_sockets()
+thread, held = app.iopub_thread, threading.Event()
+def say_that_it_starts():
+    held.set()
+    assert select.select([thread.socket.FD], [], [], 10)[0]
+    time.sleep(0.2)  # the subscription follows the connection, and nothing tells of that without reading it
+    told = app.session.msg("status", {"execution_state": "starting"})
+    thread._really_send([b"status", *app.session.serialize(told)])
+thread.io_loop.add_callback(say_that_it_starts)
+held.wait()
+client = zmq.Context().socket(zmq.SUB)
+client.subscribe(b"")
+client.connect(f"tcp://127.0.0.1:{app.iopub_port}")
+found = []
+while b"status" not in found and client.poll(10_000):
+    found += client.recv_multipart()
+print([json.loads(part)["msg_type"] for part in found if part.startswith(b'{"msg_id')], flush=True)
+os._exit(0)
+"""
+
+
+def test_a_client_that_subscribed_early_is_welcomed_before_all_else(tmp_path: Path) -> None:
+    file = written(tmp_path, {"transport": "tcp", "ip": "127.0.0.1", "key": "", **free_ports()})
+    words = [sys.executable, "-c", STARTING, file]
+    done = subprocess.run(words, cwd=CHECKOUT, capture_output=True, check=True, timeout=60)
+    assert done.stdout == b"['iopub_welcome', 'status']\n"
 
 
 @pytest.mark.parametrize(
