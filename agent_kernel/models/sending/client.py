@@ -6,12 +6,14 @@ import json
 import ssl
 from collections.abc import Mapping
 from typing import Any, Protocol
+from urllib.request import getproxies
 
 import anyio
 import httpx2
 import openai
 
 from agent_kernel.models.earlier import encoded
+from agent_kernel.models.sending.connections import Connections
 
 _encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode
 
@@ -42,7 +44,11 @@ class OpenAIClient:
     """
 
     def __init__(self, url: str, key: str, timeout: httpx2.Timeout) -> None:
-        self.client = openai.AsyncOpenAI(base_url=url, api_key=key, max_retries=0, timeout=timeout)
+        # Where the environment names a proxy, httpx2 must choose the transport.
+        http = None if getproxies() else openai.DefaultAsyncHttpxClient(transport=Connections())
+        self.client = openai.AsyncOpenAI(
+            base_url=url, api_key=key, max_retries=0, timeout=timeout, http_client=http
+        )
         self._timeout = timeout
         self._headers: dict[str, str] = {}
         self._urls: dict[str, str] = {}

@@ -7,6 +7,7 @@ import asyncio
 import pytest
 
 from agent_kernel.models.catalogue import Models
+from agent_kernel.models.sending import connections as sending
 from agent_kernel.protocol.deltas import TextDelta
 from benchmarks.turns.upstream import RESPONSE, Model
 from tests.models.sending.serving import serving
@@ -48,3 +49,65 @@ async def test_a_server_that_does_not_end_is_left() -> None:
             assert await answer(models, "responses/m") == "word " * 50
         await models.aclose()
     assert len(connections) == 2
+
+
+async def test_answers_at_once_leave_connections_to_the_next() -> None:
+    async with serving(Model(0.0, 0.001).serve) as (url, connections):
+        models = Models(upstream_url=url, upstream_key=None, default="chat/m")
+        for _ in range(3):
+            said = await asyncio.gather(*(answer(models, "chat/m") for _ in range(8)))
+            assert said == ["word " * 50] * 8
+        await models.aclose()
+    assert len(connections) == 8
+
+
+async def test_cancelled_answer_closes_its_connection() -> None:
+    begun = asyncio.Event()
+
+    async def silent(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(HEAD)
+        begun.set()
+        await reader.read(-1)  # until the client hangs up
+
+    async with serving(silent) as (url, connections), asyncio.timeout(30):
+        models = Models(upstream_url=url, upstream_key=None, default="responses/m")
+        for number in range(2):
+            begun.clear()
+            task = asyncio.create_task(answer(models, "responses/m"))
+            await begun.wait()
+            task.cancel()
+            await asyncio.wait([task, connections[number]])
+        await models.aclose()
+    assert len(connections) == 2
+
+
+async def once(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    """Answer, and close the connection without having said so."""
+    head = await reader.readuntil(b"\r\n\r\n")
+    length = int(head.lower().partition(b"content-length: ")[2].partition(b"\r\n")[0])
+    await reader.readexactly(length)
+    whole = b"".join(RESPONSE)
+    writer.write(HEAD + b"%x\r\n%s\r\n0\r\n\r\n" % (len(whole), whole))
+    await writer.drain()
+
+
+async def test_connection_that_the_server_has_closed_is_not_used() -> None:
+    async with serving(once) as (url, connections), asyncio.timeout(30):
+        models = Models(upstream_url=url, upstream_key=None, default="responses/m")
+        for number in range(3):
+            assert await answer(models, "responses/m") == "word " * 50
+            await asyncio.wait([connections[number]])
+        await models.aclose()
+    assert len(connections) == 3
+
+
+async def test_connections_expire_when_turns_need_fewer(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sending, "EXPIRY", 0.0)
+    async with serving(Model(0.0, 0.001).serve) as (url, connections):
+        models = Models(upstream_url=url, upstream_key=None, default="chat/m")
+        await asyncio.gather(*(answer(models, "chat/m") for _ in range(4)))
+        await answer(models, "chat/m")
+        await asyncio.wait(connections[:4])
+        assert len(connections) == 5
+        await models.aclose()
