@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import gc
 import logging
 import os
 import sys
@@ -131,6 +132,7 @@ def _serve(settings: Settings, port: int, say: Callable[[str], None]) -> int:
     warming: list[asyncio.Task[None]] = []
 
     def announce(url: str) -> None:
+        gc.freeze()  # no collection looks at what was imported until now
         say(url)
         if settings.container.warm:
             warming.append(asyncio.get_running_loop().create_task(served.containers.warm_up()))

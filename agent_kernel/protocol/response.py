@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Mapping, Sequence
-from copy import deepcopy
+from functools import cache
 from typing import Any, TypeVar, cast
 
 from openai.types.responses.response import ToolUsage
@@ -62,12 +62,13 @@ _NO_USAGE: Mapping[str, Any] = {
 }
 
 
-def no_usage() -> dict[str, Any]:
-    """Return the `tool_usage` of a response that has used no tool.
+@cache
+def no_usage() -> ToolUsage:
+    """Return the `tool_usage` of a response that has used no tool, always the same object.
 
     It is left out where a model's server draws: nobody but that server knows it.
     """
-    return deepcopy(dict(_NO_USAGE))
+    return ToolUsage.construct(**_NO_USAGE)
 
 
 _OBJECTS = ("reasoning", "text")
@@ -143,7 +144,7 @@ def totals(response: Response, steps: Sequence[Usage]) -> dict[str, Any]:
     if tiers:
         found["service_tier"] = tiers[-1]
     if (tools := _tool_usage(response, steps)) is not None:
-        found["tool_usage"] = ToolUsage.construct(**tools)
+        found["tool_usage"] = no_usage() if tools == _NO_USAGE else ToolUsage.construct(**tools)
     return found
 
 

@@ -12,7 +12,7 @@ from typing import Any
 
 from agent_kernel.models.offered import Offered
 from agent_kernel.protocol.calls import UNKNOWN, CallDelta, CallDone, CallKind, RejectedCall
-from agent_kernel.protocol.deltas import ModelDelta, Notice, Truncated, Usage
+from agent_kernel.protocol.deltas import ModelDelta, Notice, TextDelta, Truncated, Usage
 from agent_kernel.tools.base import ToolEntry
 
 Json = Mapping[str, Any]
@@ -36,6 +36,9 @@ class OfferedCalls:
 
     def read(self, delta: ModelDelta) -> Iterator[ModelDelta]:
         """Yield the delta, or what takes its place. The rest of a rejected call is dropped."""
+        if isinstance(delta, TextDelta) and not self._held:  # by far the most
+            yield delta
+            return
         if isinstance(delta, CallDelta | CallDone | RejectedCall) and delta.call_id in self._rejected:
             return
         if isinstance(delta, CallDelta) and not self._is_offered(delta.tool, delta.name):
