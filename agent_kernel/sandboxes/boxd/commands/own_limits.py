@@ -7,6 +7,8 @@ import resource
 _NAMES = ("NOFILE", "FSIZE", "AS", "DATA", "STACK", "NPROC", "CPU")
 """The limits that can stop boxd from working."""
 
+_NUMBERS: list[int] = [getattr(resource, "RLIMIT_" + name) for name in _NAMES]
+
 
 class OwnLimits:
     """The limits that this process had at its start."""
@@ -29,7 +31,7 @@ class OwnLimits:
                 continue
             soft, hard = began_with
             if now[1] == hard:
-                resource.setrlimit(_number(name), (soft, hard))
+                resource.setrlimit(getattr(resource, "RLIMIT_" + name), (soft, hard))
                 words.append("a limit that was set on the sandbox's process 1 was undone: RLIMIT_%s" % name)
             else:
                 words.append(
@@ -41,9 +43,4 @@ class OwnLimits:
 
 
 def _read() -> list[tuple[int, int]]:
-    return [resource.getrlimit(_number(name)) for name in _NAMES]
-
-
-def _number(name: str) -> int:
-    number: int = getattr(resource, "RLIMIT_" + name)
-    return number
+    return [resource.getrlimit(number) for number in _NUMBERS]

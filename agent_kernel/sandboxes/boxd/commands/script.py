@@ -23,8 +23,8 @@ __boxd_dump() {
     \builtin printf '\\builtin cd -- %%q\n\\builtin shopt -u expand_aliases\n' "$PWD"
     [[ ${2-} ]] || \builtin declare -f
     \builtin printf '# end\n'; } >|"$1"
-} 2>/dev/null
-__boxd_leave() { __boxd_dump %(run)s/state.exit; }
+}
+__boxd_leave() { __boxd_dump %(run)s/state.exit 2>/dev/null; }
 __boxd_end() {
   __boxd_code=${__boxd_code:-$1}
   if [[ -R FUNCNEST || ( $- != *u* || -v FUNCNEST ) && ${FUNCNEST@a} == *r* ]]; then \builtin :
@@ -33,19 +33,23 @@ __boxd_end() {
   fi
   \builtin enable %(builtins)s
   \builtin set +efuvxnt +o pipefail
+}
+__boxd_look() {
+  \builtin read -r -d '' __boxd_text <%(run)s/shell
+  if [[ $__boxd_text == %(plain)s ]]; then \builtin return 0; fi
   \builtin local -
   \builtin set +TEC
-  { \builtin declare -F; \builtin trap -p EXIT; } >%(run)s/shell
+  \builtin trap -p EXIT >%(run)s/shell
   \builtin read -r -d '' __boxd_text <%(run)s/shell
-  if [[ $__boxd_text == %(plain)s?($'\n') ]]; then \builtin return; fi
   if [[ $__boxd_text != *"-- '__boxd_leave'"* ]]; then
-    if [[ $__boxd_text == *$'\n'"trap -- "* ]]; then
-      \builtin eval "\builtin set -- ${__boxd_text#*$'\n'trap -- }"
+    if [[ $__boxd_text == "trap -- "* ]]; then
+      \builtin eval "\builtin set -- ${__boxd_text#trap -- }"
       \builtin eval "$1" >>%(run)s/out 2>>%(run)s/err </dev/null
     fi
     \builtin trap __boxd_leave EXIT
   fi
   __boxd_text=
+  \builtin return 1
 }
 __boxd_save() {
   \builtin echo "$2 end $__boxd_code" >%(run)s/status
@@ -70,9 +74,9 @@ __boxd_save() {
 \builtin shopt -s expand_aliases
 """
 
-_FUNCTIONS = ("__boxd_dump", "__boxd_end", "__boxd_leave", "__boxd_save")
+_FUNCTIONS = ("__boxd_dump", "__boxd_end", "__boxd_leave", "__boxd_look", "__boxd_save")
 _PLAIN = r"\n".join([*("declare -fr " + name for name in _FUNCTIONS), r"trap -- \'__boxd_leave\' EXIT"])
-"""What `declare -F` and `trap -p EXIT` print in a session with no function and no EXIT trap.
+"""What `declare -F` and `trap -p` print in a session with no function and no trap.
 
 Functions are not saved then: printing boxd's own takes about as long as printing all variables.
 """
@@ -149,8 +153,9 @@ def recover_line(run: str, turn: int, nonce: str) -> str:
 
 def _after(code: str, run: str) -> str:
     """Return what follows a command. Its last words are missing: the turn and the nonce."""
+    look = rf"{{ \builtin declare -F;\builtin trap -p EXIT {_TRAPS};}} >|{run}/shell"
     keep = _KEEP_TRAPS % (">", run)
-    return rf'\__boxd_end "{code}";{keep};\__boxd_save'
+    return rf'\__boxd_end "{code}";{look};\__boxd_look||{{ {keep};}};\__boxd_save'
 
 
 def command_file(command: bytes, traps: bytes, run: str) -> bytes:
