@@ -66,7 +66,7 @@ RETURNING previous_id
 """
 """Deletes a turn that nothing leads to, and returns the one before it, to which nothing may lead now."""
 
-BATCH = 25
+BATCH = 5
 """Turns that expire in one transaction: other turns wait for it."""
 
 _COUNT = "UPDATE deletions SET count = count + 1"
