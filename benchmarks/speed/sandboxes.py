@@ -11,8 +11,8 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 
-from benchmarks.sandboxes.contenders import DockerCli, program
-from benchmarks.sandboxes.floors import BarePipe, BarePipeInDocker, DockerRun
+from benchmarks.sandboxes.contenders import Contender, DockerCli, program
+from benchmarks.sandboxes.floors import BarePipe, BarePipeInDocker, DockerRun, RelayedPipe
 from benchmarks.speed.bench import Bench, Figures
 from benchmarks.speed.residents import Resident, resident
 
@@ -80,16 +80,17 @@ async def _cold(bench: Bench, asked: Residents, number: int) -> Figures:
 
 async def commands(bench: Bench) -> AsyncIterator[Figures]:
     """Milliseconds of a command: in a bash alone, warm in sandboxes, and in a turn over the sandbox."""
-    bare, bare_in_docker = BarePipe(), BarePipeInDocker()
+    bare, relayed, bare_in_docker = BarePipe(), RelayedPipe(), BarePipeInDocker()
+    pipes = {"bare pipe": bare, "relayed pipe": relayed, "bare pipe in Docker": bare_in_docker}
     try:
         async with both(bench) as asked:
-            for pipe in (bare, bare_in_docker):
+            for pipe in pipes.values():
                 await pipe.start()
             for name in asked:
                 await asked[name].ask("command")
             for number in range(bench.sizes.rounds):
                 figures: Figures = {}
-                for words, pipe in (("bare pipe", bare), ("bare pipe in Docker", bare_in_docker)):
+                for words, pipe in pipes.items():
                     figures[f"{words} ms"] = statistics.median(await _times(pipe, bench.sizes.commands))
                 for name in bench.in_order(number):
                     figures |= await _warm(asked[name], name, bench.sizes.commands)
@@ -97,12 +98,12 @@ async def commands(bench: Bench) -> AsyncIterator[Figures]:
                     figures[f"{name} command in a turn adds ms"] = told["inside_ms"] - told["straight_ms"]
                 yield figures
     finally:
-        for pipe in (bare, bare_in_docker):
+        for pipe in pipes.values():
             await pipe.stop()
             await pipe.aclose()
 
 
-async def _times(pipe: BarePipe | BarePipeInDocker, count: int) -> list[float]:
+async def _times(pipe: Contender, count: int) -> list[float]:
     return [await milliseconds(pipe.run("/bin/true")) for _ in range(count)]
 
 
