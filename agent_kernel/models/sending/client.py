@@ -13,7 +13,7 @@ import httpx2
 import openai
 
 from agent_kernel.models.earlier import encoded
-from agent_kernel.models.sending.connections import Connections
+from agent_kernel.models.sending.connections import UpstreamConnections
 
 _encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode
 
@@ -45,7 +45,7 @@ class OpenAIClient:
 
     def __init__(self, url: str, key: str, timeout: httpx2.Timeout) -> None:
         # Where the environment names a proxy, httpx2 must choose the transport.
-        http = None if getproxies() else openai.DefaultAsyncHttpxClient(transport=Connections())
+        http = None if getproxies() else openai.DefaultAsyncHttpxClient(transport=UpstreamConnections())
         self.client = openai.AsyncOpenAI(
             base_url=url, api_key=key, max_retries=0, timeout=timeout, http_client=http
         )

@@ -15,7 +15,7 @@ EXPIRY = 5.0
 _ONE = httpx2.Limits(max_connections=1, max_keepalive_connections=1, keepalive_expiry=EXPIRY)
 
 
-class Connections(httpx2.AsyncBaseTransport):
+class UpstreamConnections(httpx2.AsyncBaseTransport):
     """A pool of transports that hold one connection each.
 
     The pool of `httpx2` looks at all its connections whenever a request begins or ends. With fifty turns at
@@ -70,7 +70,10 @@ class _Answer(httpx2.AsyncByteStream):
     """The body of an answer, whose end leaves the connection to the next request."""
 
     def __init__(
-        self, body: httpx2.AsyncByteStream, connections: Connections, transport: httpx2.AsyncHTTPTransport
+        self,
+        body: httpx2.AsyncByteStream,
+        connections: UpstreamConnections,
+        transport: httpx2.AsyncHTTPTransport,
     ) -> None:
         self._body = body
         self._connections = connections
