@@ -86,8 +86,11 @@ class Earlier:
         log.items += items
         return Earlier(log, len(log.items), self.size + size)
 
-    def form(self, key: Hashable, render: Render) -> bytes:
-        """Return the items in the form `key`: JSON without brackets. `render` makes it where it is new."""
+    def form(self, key: Hashable, render: Render) -> Sequence[bytes]:
+        """Return the items in the form `key`: JSON without brackets, in pieces that a comma parts.
+
+        `render` makes it where it is new.
+        """
         forms = self._log.forms
         form = forms.setdefault(key, _Form())
         forms.move_to_end(key)
@@ -101,7 +104,7 @@ class Earlier:
             if known == len(form.ends):
                 form.ends.append(self.count)
                 form.pieces.append(made)
-        return b",".join(filter(None, pieces))
+        return pieces
 
 
 class Continued(list[Item]):
@@ -129,13 +132,16 @@ class Joined:
     """A list in a request: what begins it, the form of earlier items, and the later ones."""
 
     first: Sequence[Any]
-    earlier: bytes
+    earlier: Sequence[bytes]
     later: Sequence[Any]
 
-    def encoded(self) -> bytes:
-        """Return the list as JSON."""
-        parts = (_encoded(self.first), self.earlier, _encoded(self.later))
-        return b"[" + b",".join(filter(None, parts)) + b"]"
+    def pieces(self, name: bytes) -> list[bytes]:
+        """Return the list as the field `name` of a JSON object, in pieces that a comma parts."""
+        found = [piece for piece in (_encoded(self.first), *self.earlier, _encoded(self.later)) if piece]
+        found = found or [b""]
+        found[0] = b"%s:[%s" % (name, found[0])
+        found[-1] += b"]"
+        return found
 
 
 def _encoded(values: Sequence[Any]) -> bytes:
@@ -164,8 +170,12 @@ def encoded(body: Mapping[str, Any]) -> bytes | None:
     """Return a request's body as JSON if a list in it is `Joined`, otherwise None."""
     if not any(isinstance(value, Joined) for value in body.values()):
         return None
-    fields = (
-        b"%s:%s" % (_encoded([name]), value.encoded() if isinstance(value, Joined) else _encoded([value]))
-        for name, value in body.items()
-    )
-    return b"{%s}" % b",".join(fields)
+    pieces: list[bytes] = []
+    for name, value in body.items():
+        if isinstance(value, Joined):
+            pieces += value.pieces(_encoded([name]))
+        else:
+            pieces.append(_encoded([name]) + b":" + _encoded([value]))
+    pieces[0] = b"{" + pieces[0]
+    pieces[-1] += b"}"
+    return b",".join(pieces)  # a long conversation is copied once
