@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import statistics
+import subprocess
 import sys
-from collections.abc import AsyncIterator, Mapping
-from contextlib import AsyncExitStack, ExitStack, asynccontextmanager
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import AsyncExitStack, ExitStack, asynccontextmanager, contextmanager
 
+from benchmarks.against.builds import HERE, Build
 from benchmarks.against.serving import serving, upstream
 from benchmarks.speed.bench import Bench, Figures
 from benchmarks.speed.client import Client
@@ -95,6 +97,7 @@ async def first_delta(bench: Bench) -> AsyncIterator[Figures]:
         for build in (bench.before, bench.now):
             options = ("--upstream-url", url, "--model", "chat/m")
             clients[build.name] = Client(stack.enter_context(serving(build, str(bench.folder), *options))[0])
+        clients["forwarding"] = Client(stack.enter_context(forwarding(bench.now, url)))
         for number in range(-1, bench.sizes.rounds):
             figures: Figures = {}
             for dialect in DIALECTS:
@@ -105,14 +108,26 @@ async def first_delta(bench: Bench) -> AsyncIterator[Figures]:
             await client.aclose()
 
 
+@contextmanager
+def forwarding(build: Build, url: str) -> Iterator[str]:
+    """Run a server that only passes turns on; yield its base URL."""
+    program = str(HERE / "benchmarks" / "speed" / "programs" / "forwarding.py")
+    with subprocess.Popen([build.python, program, url], stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        try:
+            yield process.stdout.readline().strip()
+        finally:
+            process.terminate()
+
+
 async def _added(bench: Bench, clients: Mapping[str, Client], dialect: str, number: int) -> Figures:
     model, path, words = DIALECTS[dialect]
     message = [{"role": "user", "content": "talk"}]
     direct = {"model": "m", "messages": message, "stream": True} | {"input": "talk"}
-    found: dict[str, list[float]] = {"before": [], "now": []}
+    found: dict[str, list[float]] = {"before": [], "now": [], "forwarding": []}
     for pair in range(bench.sizes.pairs):
         alone = (await clients["directly"].ask(path, direct, words)).found
-        for name in bench.in_order(number + pair):
+        for name in (*bench.in_order(number + pair), "forwarding"):
             body = {"model": model, "input": "talk", "stream": True}
             answer = await clients[name].ask("responses", body, b"response.output_text.delta")
             found[name].append(answer.found - alone)

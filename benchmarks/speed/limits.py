@@ -48,7 +48,11 @@ LIMITS = (
     Limit("load", "  two workers / one", "two workers a second", "now a second", least=1.5),
     Limit("load", "  now / ogx", "now a second", "ogx a second", least=5.0),
     _builds("first_delta", "first delta adds, Chat upstream", "Chat adds ms", 0.5),
+    Limit("first_delta", "  only passed on / before", "forwarding Chat adds ms", "before Chat adds ms"),
     _builds("first_delta", "first delta adds, Responses upstream", "Responses adds ms", 0.5),
+    Limit(
+        "first_delta", "  only passed on / before", "forwarding Responses adds ms", "before Responses adds ms"
+    ),
     _builds("starts", "embedded: to a first command's end", "first embedded ms", 0.4),
     Limit("starts", "  empty bwrap with a bare Python / before", "empty bwrap with Python ms", COLD),
     Limit("starts", "  empty bwrap / before", "empty bwrap ms", COLD),
