@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -57,6 +58,17 @@ class Group:
             for pid in pids:
                 with contextlib.suppress(ProcessLookupError):  # it has just ended
                     (Path(folder) / "cgroup.procs").write_text(str(pid))
+
+    @contextlib.contextmanager
+    def doors(self) -> Iterator[list[int]]:
+        """Yield descriptors by which a process can join: it writes "0" to each. Empty in the unified layout.
+
+        The kernel moves another process only after a grace period of all processors, which takes up to 20 ms
+        for each folder. A thread that moves itself does not wait.
+        """
+        with contextlib.ExitStack() as stack:
+            folders = sorted(set(self.folders.values())) if self._is_v1() else []
+            yield [stack.enter_context(open(f"{folder}/tasks", "wb", 0)).fileno() for folder in folders]
 
     def remove(self) -> None:
         """Remove the folders, after its processes have ended. A missing folder is no error."""

@@ -116,10 +116,11 @@ class _Parts:
         except OSError as error:
             raise SandboxStartFailed(f"The kernel refused a limit: {error.strerror or error}.") from error
 
-    def place(self, started: Started) -> None:
-        """Write process 1 down, and put it where it belongs."""
+    def place(self, started: Started, *, joins: bool = False) -> None:
+        """Write process 1 down, and put it where it belongs, unless it `joins` its control group itself."""
         note(self.folder / "process.json", asdict(started))
-        self.group.add(started.pid)
+        if not joins:
+            self.group.add(started.pid)
         if self.spec.network is not None and self.spec.network.ports:
             open_low_ports(started.pid)
 
@@ -176,9 +177,12 @@ class SandboxStart:
             return None
         hold, folder, listening = parts.hold, parts.folder, parts.listening
 
-        def place(started: Started) -> None:
+        @contextlib.contextmanager
+        def place(started: Started) -> Iterator[list[int]]:
             parts.make_group()  # from now on the parent removes it, even if we are killed
-            parts.place(started)
+            with parts.group.doors() as doors:
+                parts.place(started, joins=bool(doors))
+                yield doors
 
         try:
             return parent.fork(

@@ -11,6 +11,7 @@ import subprocess
 import threading
 import weakref
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -58,13 +59,14 @@ class Configuration:
 class Fork:
     """One sandbox to be forked: its request, see `program.run`, and what is done on the way.
 
-    `place` is called with process 1 before it does anything, `then` (if there is something) before boxd runs,
-    and `ready` waits for its greeting.
+    `place` is entered with process 1 before that does anything, and yields the doors of the control groups
+    that it shall join. `then` (if there is something) is called before boxd runs, and `ready` waits for its
+    greeting.
     """
 
     request: Mapping[str, object]
     listening: int
-    place: Callable[[Started], None]
+    place: Callable[[Started], AbstractContextManager[list[int]]]
     then: Callable[[], None] | None
     ready: Callable[[], bool]
 
@@ -124,9 +126,8 @@ class Parent:
                 raise
 
     def _led(self, fork: Fork, started: Started, talk: socket.socket) -> Started:
-        fork.place(started)
-        with contextlib.suppress(BrokenPipeError):
-            talk.send(b"1")
+        with fork.place(started) as doors, contextlib.suppress(BrokenPipeError):
+            socket.send_fds(talk, [b"1"], doors)
         if fork.then is not None:
             word = _said(talk)
             if word != "held":

@@ -81,11 +81,7 @@ class Forks:
                 self._take(self._control)
 
     def _take(self, control: socket.socket) -> None:
-        fds = array.array("i")
-        text, ancillary, _, _ = control.recvmsg(LONGEST, socket.CMSG_SPACE(MOST_FDS * fds.itemsize))
-        for level, kind, data in ancillary:
-            if level == socket.SOL_SOCKET and kind == socket.SCM_RIGHTS:
-                fds.frombytes(data[: len(data) - len(data) % fds.itemsize])
+        text, fds = _received(control, LONGEST)
         if not text:
             control.close()
             self._control = None
@@ -136,7 +132,9 @@ def run(request: dict[str, Any], listening: int, talk: int, report: int) -> None
             os.write(talk, b"%d" % pid)
             os._exit(0)
         os.setsid()
-        _permitted(talk)
+        for door in _permitted(talk):
+            os.write(door, b"0")  # this process, which joins a control group
+            os.close(door)
         make_root(request)
         if request["held"]:
             os.write(talk, b"held")
@@ -162,10 +160,22 @@ def _boxd(options: dict[str, Any]) -> None:
     os._exit(0)
 
 
-def _permitted(talk: int) -> None:
-    """Wait for the host; leave if it is gone."""
-    if not os.read(talk, 1):
+def _permitted(talk: int) -> list[int]:
+    """Wait for the host, and return the descriptors that it sends along; leave if it is gone."""
+    with socket.socket(fileno=os.dup(talk)) as connected:
+        text, fds = _received(connected, 1)
+    if not text:
         os._exit(1)
+    return fds
+
+
+def _received(connected: socket.socket, longest: int) -> tuple[bytes, list[int]]:
+    fds = array.array("i")
+    text, ancillary, _, _ = connected.recvmsg(longest, socket.CMSG_SPACE(MOST_FDS * fds.itemsize))
+    for level, kind, data in ancillary:
+        if level == socket.SOL_SOCKET and kind == socket.SCM_RIGHTS:
+            fds.frombytes(data[: len(data) - len(data) % fds.itemsize])
+    return text, list(fds)
 
 
 def make_root(request: dict[str, Any]) -> None:
