@@ -67,7 +67,7 @@ class Group:
         for each folder. A thread that moves itself does not wait.
         """
         with contextlib.ExitStack() as stack:
-            folders = sorted(set(self.folders.values())) if self._is_v1() else []
+            folders = sorted(set(self.folders.values())) if self.is_v1() else []
             yield [stack.enter_context(open(f"{folder}/tasks", "wb", 0)).fileno() for folder in folders]
 
     def remove(self) -> None:
@@ -78,11 +78,12 @@ class Group:
 
     def binds(self) -> list[tuple[str, str]]:
         """Pairs (source, target) of mounts that show the sandbox its limits, at the paths of a container."""
-        if self.folders and not self._is_v1():
+        if self.folders and not self.is_v1():
             return [(next(iter(self.folders.values())), str(ROOT))]
         return [(folder, str(ROOT / controller)) for controller, folder in self.folders.items()]
 
-    def _is_v1(self) -> bool:
+    def is_v1(self) -> bool:
+        """Return whether there is a tree for each controller."""
         return any((Path(folder).parent / "tasks").exists() for folder in self.folders.values())
 
 

@@ -26,10 +26,11 @@ from agent_kernel.sandboxes.bubblewrap.layers.sandbox import (
     write_lowers,
 )
 from agent_kernel.sandboxes.bubblewrap.low_ports import open_low_ports
-from agent_kernel.sandboxes.bubblewrap.prepared import forking
+from agent_kernel.sandboxes.bubblewrap.prepared import forking as prepared
 from agent_kernel.sandboxes.bubblewrap.prepared.parent import (
     Configuration,
     Fork,
+    Forking,
     Parents,
     ParentUnavailable,
 )
@@ -99,14 +100,12 @@ class Hold:
 
 @dataclass(frozen=True)
 class _Parts:
-    """What a start has prepared when process 1 is to be made. Its control group has a name only."""
+    """What a start is about. Its control group has a name only, at first."""
 
     program: str
     spec: SandboxSpec
     folder: Path
     group: cgroups.Group
-    listening: socket.socket
-    hold: Hold
 
     def make_group(self) -> None:
         """Make the control group. Raises `SandboxStartFailed`."""
@@ -155,27 +154,41 @@ class SandboxStart:
         Raises `SandboxStartFailed`, `SandboxGone` (no such checkpoint), `IsolationUnavailable` (it differs
         from what was requested), `OSError`; the caller removes the sandbox.
         """
-        self._fill(spec, folder)
-        spec.make_skills_folder()
-        note(folder / "spec.json", {**asdict(spec), "labels": labels_of(spec)})
-        with listen(folder) as listening, self._holding(folder) as hold:
-            parts = _Parts(program, spec, folder, _named_group(spec, folder), listening, hold)
-            started = self._forked(parts)
-            if started is None:
-                parts = replace(parts, group=_named_group(spec, folder))  # that of a fork is being removed
-                started = self._begun(parts)
+        parts = _Parts(program, spec, folder, _named_group(spec, folder))
+        with self._forking(parts) as forking:
+            self._fill(spec, folder)
+            spec.make_skills_folder()
+            note(folder / "spec.json", {**asdict(spec), "labels": labels_of(spec)})
+            with listen(folder) as listening, self._holding(folder) as hold:
+                started = None if forking is None else self._forked(forking, parts, listening, hold)
+                if started is None:
+                    if forking is not None:  # the group of a fork is being removed
+                        parts = replace(parts, group=_named_group(spec, folder))
+                    started = self._begun(parts, listening, hold)
         verify(started.pid, spec, parts.group)
 
-    def _forked(self, parts: _Parts) -> Started | None:
-        """Start a sandbox as a fork of a prepared parent. None if there is no parent for it."""
+    @contextlib.contextmanager
+    def _forking(self, parts: _Parts) -> Iterator[Forking | None]:
+        """Let a prepared parent fork, while what the sandbox needs is prepared. None if there is none."""
         spec = parts.spec
-        if spec.volume is not None or spec.mounts:  # a parent does not have these folders
-            return None
-        network = spec.network is not None
-        parent = self._parents.get((network, spec.skills), lambda: self._configuration(parts))
-        if parent is None:
-            return None
-        hold, folder, listening = parts.hold, parts.folder, parts.listening
+        parent = None
+        if spec.volume is None and not spec.mounts:  # a parent does not have these folders
+            kind = (spec.network is not None, spec.skills)
+            parent = self._parents.get(kind, lambda: self._configuration(parts))
+        with contextlib.ExitStack() as stack:
+            forking = None
+            if parent is not None:
+                try:
+                    forking = stack.enter_context(parent.forking(sorted(set(parts.group.folders.values()))))
+                except ParentUnavailable as reason:
+                    self._parents.refused(parent, reason)
+            yield forking
+
+    def _forked(
+        self, forking: Forking, parts: _Parts, listening: socket.socket, hold: Hold
+    ) -> Started | None:
+        """Make a fork the sandbox. None if it could not become one."""
+        folder = parts.folder
 
         @contextlib.contextmanager
         def place(started: Started) -> Iterator[list[int]]:
@@ -185,9 +198,9 @@ class SandboxStart:
                 yield doors
 
         try:
-            return parent.fork(
+            return forking.led(
                 Fork(
-                    request=forking.request(folder, spec, parts.group),
+                    request=prepared.request(folder, parts.spec, parts.group),
                     listening=listening.fileno(),
                     place=place,
                     then=None if hold.ours is None else hold.then,
@@ -195,17 +208,17 @@ class SandboxStart:
                 )
             )
         except ParentUnavailable as reason:
-            self._parents.refused(parent, reason)
+            self._parents.refused(forking.parent, reason)
             parts.group.remove()
             remove_tree(folder / "dev")
             return None
 
-    def _begun(self, parts: _Parts) -> Started:
+    def _begun(self, parts: _Parts, listening: socket.socket, hold: Hold) -> Started:
         """Start a sandbox through bwrap."""
-        spec, folder, hold = parts.spec, parts.folder, parts.hold
+        spec, folder = parts.spec, parts.folder
         argv = launch.serve_argv(
             python=PYTHON,
-            listen=f"fd:{parts.listening.fileno()}",
+            listen=f"fd:{listening.fileno()}",
             lease=spec.lease,
             network=spec.network,
             held=hold.fd,
@@ -215,12 +228,12 @@ class SandboxStart:
             Start(
                 arguments=[parts.program, *isolation(), *mounts, *closing(mounts), "--", *argv],
                 environment=ENVIRONMENT,
-                keep=(parts.listening.fileno(), *([] if hold.fd is None else [hold.fd])),
+                keep=(listening.fileno(), *([] if hold.fd is None else [hold.fd])),
                 open_files=spec.open_files,
                 folders=sorted(set(parts.group.folders.values())),
                 make=parts.make_group,
                 place=parts.place,
-                ready=lambda: hold.passed() and speaks(folder, parts.listening),
+                ready=lambda: hold.passed() and speaks(folder, listening),
                 files=_files(spec.network is not None),
             )
         )
@@ -234,7 +247,7 @@ class SandboxStart:
             bwrap=parts.program,
             mounts=[*system, *(word for path in made for word in ("--remount-ro", path))],
             files=_files(network),
-            targets=forking.targets(parts.group),
+            targets=prepared.targets(parts.group),
             python=PYTHON,
             environment=ENVIRONMENT,
             sandboxes=parts.folder.parent,

@@ -27,7 +27,7 @@ from agent_kernel.sandboxes.base import SandboxSpec
 from agent_kernel.sandboxes.boxd import wire
 from agent_kernel.sandboxes.bubblewrap import cgroups, process, start
 from agent_kernel.sandboxes.bubblewrap.backend import BubblewrapBackend
-from agent_kernel.sandboxes.bubblewrap.prepared.parent import Parent
+from agent_kernel.sandboxes.bubblewrap.prepared.parent import Forking
 from agent_kernel.sandboxes.channel import Channel
 from agent_kernel.sandboxes.toolbox import Toolbox
 from agent_kernel.sockets import reachable
@@ -55,11 +55,13 @@ async def main():
     spec = SandboxSpec(name, lease=0.3)
     if stage == "after its group is named":
         after(start, "_named_group")
+    elif stage == "before its files are there":
+        start.SandboxStart._fill = die
     elif stage == "after its group is made":
         after(cgroups.Group, "make")
     elif stage == "after its process is there":
         after(process, "_child_pid")
-        Parent._led = die
+        Forking._lead = die
     elif stage == "after it is placed":
         after(start._Parts, "place")
     elif stage == "before it is greeted":
@@ -79,6 +81,7 @@ asyncio.run(main())
 """
 STAGES = (
     "after its group is named",
+    "before its files are there",
     "after its group is made",
     "after its process is there",
     "after it is placed",

@@ -20,6 +20,7 @@ import pytest
 from agent_kernel.errors import IsolationUnavailable
 from agent_kernel.sandboxes import memory_files
 from agent_kernel.sandboxes.base import SandboxRef, SandboxSpec
+from agent_kernel.sandboxes.bubblewrap import cgroups
 from agent_kernel.sandboxes.bubblewrap import start as bubblewrap_start
 from agent_kernel.sandboxes.bubblewrap.backend import BubblewrapBackend
 from agent_kernel.sandboxes.bubblewrap.folder import find_process
@@ -188,10 +189,29 @@ async def test_fork_that_differs_from_its_spec_is_refused(
         def request(*arguments: Any) -> dict[str, object]:
             return {**forking.request(*arguments), **what}
 
-    monkeypatch.setattr(bubblewrap_start, "forking", Less)
+    monkeypatch.setattr(bubblewrap_start, "prepared", Less)
     with pytest.raises(IsolationUnavailable, match=why):
         await bubblewrap_backend.create(SandboxSpec("less"))
     assert await bubblewrap_backend.list() == []
+
+
+async def test_fork_joins_its_control_groups_itself(
+    bubblewrap_backend: BubblewrapBackend, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The kernel takes up to 20 ms to move another process. `create` looks whether it is in all groups."""
+    moved: list[int] = []
+    add = cgroups.Group.add
+
+    def adds(group: cgroups.Group, *pids: int) -> None:
+        moved.extend(pids)
+        add(group, *pids)
+
+    monkeypatch.setattr(cgroups.Group, "add", adds)
+    ref = await bubblewrap_backend.create(SandboxSpec("joins"))
+    sandbox = process(tmp_path, "joins")
+    assert is_fork(sandbox)
+    assert moved == ([] if cgroups.named("any").is_v1() else [sandbox.pid])
+    await bubblewrap_backend.delete(ref)
 
 
 async def test_parent_that_was_killed_is_replaced_and_its_sandboxes_live_on(
@@ -232,7 +252,7 @@ import asyncio, os, signal, sys
 from pathlib import Path
 from agent_kernel.sandboxes.base import SandboxSpec
 from agent_kernel.sandboxes.bubblewrap.backend import BubblewrapBackend
-from agent_kernel.sandboxes.bubblewrap.prepared.parent import Parent
+from agent_kernel.sandboxes.bubblewrap.prepared.parent import Forking
 from agent_kernel.sandboxes.toolbox import Toolbox
 
 folder, toolbox, when = sys.argv[1:]
@@ -244,7 +264,7 @@ def killed(*arguments):
 async def main():
     backend = BubblewrapBackend(Path(folder), Toolbox(Path(toolbox)), eager=True)
     if when == "before it runs":
-        Parent._led = killed
+        Forking._lead = killed
     await backend.create(SandboxSpec("left", lease=600))
     os.kill(os.getpid(), signal.SIGKILL)
 

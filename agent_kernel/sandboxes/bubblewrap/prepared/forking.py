@@ -42,7 +42,6 @@ def request(folder: Path, spec: SandboxSpec, group: cgroups.Group) -> dict[str, 
         "masked": masked(),
         "devices": f"{here}/dev" if own else f"{HOST}/dev",
         "device names": DEVICES,
-        "groups": sorted(set(group.folders.values())),
         "filter": seccomp.program().hex(),
         "held": bool(read_lowers(folder)),
     }

@@ -59,9 +59,9 @@ class Configuration:
 class Fork:
     """One sandbox to be forked: its request, see `program.run`, and what is done on the way.
 
-    `place` is entered with process 1 before that does anything, and yields the doors of the control groups
-    that it shall join. `then` (if there is something) is called before boxd runs, and `ready` waits for its
-    greeting.
+    `listening` is boxd's socket. `place` is entered with process 1 before that does anything, and yields the
+    doors of the control groups that it shall join. `then` (if there is something) is called before boxd runs,
+    and `ready` waits for its greeting.
     """
 
     request: Mapping[str, object]
@@ -100,45 +100,63 @@ class Parent:
         """Let it go. Idempotent."""
         self._end()
 
-    def fork(self, fork: Fork) -> Started:
-        """Make a sandbox (blocking). Raises `ParentUnavailable` if nothing has begun to run.
+    @contextlib.contextmanager
+    def forking(self, groups: Sequence[str]) -> Iterator[Forking]:
+        """Let it fork a process, while the caller prepares what the sandbox needs.
 
-        Raises `SandboxStartFailed` if boxd does not answer, with its reason.
+        `groups` are the folders of its control group, to be removed after its end. Unless the process is
+        `led`, it ends when this is left. Raises `ParentUnavailable`.
         """
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         with ours:
             ours.settimeout(START_TIMEOUT)
             with theirs:
                 try:
-                    text = json.dumps(fork.request).encode()
-                    socket.send_fds(self._control, [text], [fork.listening, theirs.fileno()])
+                    text = json.dumps({"groups": list(groups)}).encode()
+                    socket.send_fds(self._control, [text], [theirs.fileno()])
                 except OSError as error:
                     raise ParentUnavailable(str(error)) from error
-            pid = _said(ours)
-            ticks = started_at(int(pid)) if pid.isdigit() else None
-            if ticks is None:
-                raise ParentUnavailable(pid or "it has ended")
-            started = Started(int(pid), ticks)
-            try:
-                return self._led(fork, started, ours)
-            except BaseException:
-                started.end()
-                raise
+            yield Forking(self, ours)
 
-    def _led(self, fork: Fork, started: Started, talk: socket.socket) -> Started:
+
+class Forking:
+    """A process that a parent forks to become a sandbox."""
+
+    def __init__(self, parent: Parent, talk: socket.socket) -> None:
+        self.parent = parent
+        self._talk = talk
+
+    def led(self, fork: Fork) -> Started:
+        """Make it the sandbox (blocking). Raises `ParentUnavailable` if nothing has begun to run.
+
+        Raises `SandboxStartFailed` if boxd does not answer, with its reason.
+        """
+        pid = _said(self._talk)
+        ticks = started_at(int(pid)) if pid.isdigit() else None
+        if ticks is None:
+            raise ParentUnavailable(pid or "it has ended")
+        started = Started(int(pid), ticks)
+        try:
+            self._lead(fork, started)
+        except BaseException:
+            started.end()
+            raise
+        return started
+
+    def _lead(self, fork: Fork, started: Started) -> None:
+        text = json.dumps(fork.request).encode()
         with fork.place(started) as doors, contextlib.suppress(BrokenPipeError):
-            socket.send_fds(talk, [b"1"], doors)
+            socket.send_fds(self._talk, [text], [fork.listening, *doors])
         if fork.then is not None:
-            word = _said(talk)
+            word = _said(self._talk)
             if word != "held":
                 raise ParentUnavailable(word or "its process has ended")
             fork.then()
             with contextlib.suppress(BrokenPipeError):
-                talk.send(b"1")
-        if fork.ready():
-            return started
-        reason = _said(talk) or "no reason given"
-        raise SandboxStartFailed(f"The sandbox did not start: {reason}.", hint="See: agent-kernel doctor")
+                self._talk.send(b"1")
+        if not fork.ready():
+            reason = _said(self._talk) or "no reason given"
+            raise SandboxStartFailed(f"The sandbox did not start: {reason}.", hint="See: agent-kernel doctor")
 
 
 def _said(talk: socket.socket) -> str:

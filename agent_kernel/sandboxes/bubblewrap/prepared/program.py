@@ -91,7 +91,7 @@ class Forks:
         if pid == 0:
             signal.set_wakeup_fd(-1)
             signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-            run(request, fds[0], fds[1], self._report)
+            run(fds[0], self._report)
         self._begun[pid] = request["groups"]
         for fd in fds:
             os.close(fd)
@@ -119,11 +119,12 @@ class Forks:
             self._groups[int(forked)] = self._begun.get(int(forking), [])
 
 
-def run(request: dict[str, Any], listening: int, talk: int, report: int) -> None:
-    """Become a sandbox. Never returns. What fails is said on the socket `talk`, a packet a message."""
+def run(talk: int, report: int) -> None:
+    """Become a sandbox. Never returns. What fails is said on the socket `talk`, a packet a message.
+
+    The request comes there once process 1 is waiting, with boxd's socket and the doors of control groups.
+    """
     try:
-        for name, value in request["limits"].items():
-            resource.setrlimit(getattr(resource, name), (value, value))
         _call("unshare", _NAMESPACES)
         _map_user(0, USER)  # 0, because the folder of terminals belongs to it
         pid = os.fork()
@@ -132,13 +133,17 @@ def run(request: dict[str, Any], listening: int, talk: int, report: int) -> None
             os.write(talk, b"%d" % pid)
             os._exit(0)
         os.setsid()
-        for door in _permitted(talk):
+        text, (listening, *doors) = _told(talk)
+        request = json.loads(text)
+        for door in doors:
             os.write(door, b"0")  # this process, which joins a control group
             os.close(door)
+        for name, value in request["limits"].items():
+            resource.setrlimit(getattr(resource, name), (value, value))
         make_root(request)
         if request["held"]:
             os.write(talk, b"held")
-            _permitted(talk)
+            _told(talk)
         give_up(bytes.fromhex(request["filter"]))
         os.dup2(talk, 2)
         _boxd(dict(request["options"], listen=f"fd:{listening}"))
@@ -160,13 +165,13 @@ def _boxd(options: dict[str, Any]) -> None:
     os._exit(0)
 
 
-def _permitted(talk: int) -> list[int]:
-    """Wait for the host, and return the descriptors that it sends along; leave if it is gone."""
+def _told(talk: int) -> tuple[bytes, list[int]]:
+    """Wait for the host, and return its message with the descriptors; leave if it is gone."""
     with socket.socket(fileno=os.dup(talk)) as connected:
-        text, fds = _received(connected, 1)
+        text, fds = _received(connected, LONGEST)
     if not text:
         os._exit(1)
-    return fds
+    return text, fds
 
 
 def _received(connected: socket.socket, longest: int) -> tuple[bytes, list[int]]:
