@@ -13,6 +13,7 @@ answers with its own `HELLO`, or with `ERROR` if the versions differ.
 from __future__ import annotations
 
 import json
+import mmap
 import struct
 
 TYPE_CHECKING = False  # the typing module is slow to import, and this file is read at every start
@@ -224,9 +225,9 @@ class Decoder:
         begun = self._end - self._start
         whole = HEADER.size + HEADER.unpack_from(self._buffer, self._start)[0] if begun >= HEADER.size else 0
         if whole > len(self._buffer):
-            room = memoryview(bytearray(whole))
+            room = _room(whole)
         elif not begun and len(self._buffer) != BUFFER:
-            room = memoryview(bytearray(BUFFER))
+            room = _room(BUFFER)
         else:
             room = self._buffer
         if self._start or room is not self._buffer:
@@ -261,6 +262,11 @@ class Decoder:
         if self._start == self._end:
             self._buffer, self._start, self._end = memoryview(b""), 0, 0
         return frames
+
+
+def _room(size: int) -> memoryview:
+    """Return memory that is the process's own only as far as it is used: a bytearray is filled with zeros."""
+    return memoryview(mmap.mmap(-1, size))
 
 
 def _frames(buffer: memoryview, start: int, end: int) -> tuple[list[tuple[int, int, memoryview]], int]:

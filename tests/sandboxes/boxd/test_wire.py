@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 
+import psutil
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -19,6 +20,16 @@ from agent_kernel.sandboxes.egress import EgressStream
 frames = st.lists(
     st.tuples(st.sampled_from(sorted(wire.KINDS)), st.integers(0, 2**32 - 1), st.binary(max_size=300))
 )
+
+
+def test_buffers_of_connections_that_wait_take_no_memory() -> None:
+    frame = wire.frame(wire.CALL, 1, b"{}")
+    before = psutil.Process().memory_info().rss
+    decoders = [wire.Decoder() for _ in range(200)]
+    for decoder in decoders:
+        decoder.space()[: len(frame)] = frame
+        assert [bytes(payload) for _, _, payload in decoder.took(len(frame))] == [b"{}"]
+    assert psutil.Process().memory_info().rss - before < 200 * wire.BUFFER // 5
 
 
 @given(frames, st.lists(st.integers(1, 50)))
