@@ -89,5 +89,7 @@ LIMITS = (
     Limit("stores", "p95 during expiry / without", "expiry", most=1.5),
     Limit("stores", "opening a store of 200,000 / empty", "opening", most=3.0),
     Limit("kernel", "kernel start / ipykernel", "now kernel seconds", "ipykernel seconds", 0.9),
+    Limit("kernel", "  bare kernel / ipykernel", "bare kernel seconds", "ipykernel seconds"),
     Limit("kernel", "kernel memory / ipykernel", "now kernel megabytes", "ipykernel megabytes", 0.8),
+    Limit("kernel", "  bare kernel / ipykernel", "bare kernel megabytes", "ipykernel megabytes"),
 )

@@ -21,12 +21,12 @@ async def stores(bench: Bench) -> AsyncIterator[Figures]:
 
 
 async def kernel(bench: Bench) -> AsyncIterator[Figures]:
-    """Seconds to the first idle and MB, ours and plain ipykernel's, from `benchmarks/kernel_start.py`."""
+    """Seconds to the first idle and MB of our kernel, ipykernel's, and a bare one."""
     for _ in range(bench.sizes.rounds):
-        found = await _json("benchmarks/kernel_start.py", "--json", "--rounds", "1")
+        found = await _json("benchmarks/kernel_start.py", "--json", "--bare", "--rounds", "1")
         yield {
             f"{name} {unit}": found[kind][unit]
-            for kind, name in (("agent", "now kernel"), ("plain", "ipykernel"))
+            for kind, name in (("agent", "now kernel"), ("plain", "ipykernel"), ("bare", "bare kernel"))
             for unit in ("seconds", "megabytes")
         }
 
