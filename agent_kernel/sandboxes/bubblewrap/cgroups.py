@@ -10,6 +10,7 @@ import contextlib
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
 
 ROOT = Path("/sys/fs/cgroup")
@@ -122,24 +123,30 @@ def _settings(controller: str, folder: Path, limits: CgroupLimits) -> dict[str, 
 
 def _parents() -> dict[str, Path]:
     """Return, by controller, the folder below which a group can be made."""
+    return _parents_of(Path("/proc/self/cgroup").read_text(), ROOT)
+
+
+@lru_cache(maxsize=4)
+def _parents_of(text: str, root: Path) -> dict[str, Path]:
+    """See `_parents`. `text` says in which groups this process is."""
     parents: dict[str, Path] = {}
-    for line in Path("/proc/self/cgroup").read_text().splitlines():
+    for line in text.splitlines():
         _, controllers, path = line.split(":", 2)
         if controllers:
             for controller in controllers.split(","):
-                folder = ROOT / controller / path.lstrip("/")
+                folder = root / controller / path.lstrip("/")
                 if controller in CONTROLLERS and os.access(folder, os.W_OK):
                     parents[controller] = folder
         else:
-            for controller, folder in _unified(path).items():
+            for controller, folder in _unified(root, path).items():
                 parents.setdefault(controller, folder)
     return parents
 
 
-def _unified(path: str) -> dict[str, Path]:
+def _unified(root: Path, path: str) -> dict[str, Path]:
     """Return the controllers of a v2 group's parent: a group with processes may not have limited children."""
-    own = ROOT / path.lstrip("/")
-    parent = own.parent if own != ROOT else own
+    own = root / path.lstrip("/")
+    parent = own.parent if own != root else own
     try:
         enabled = (parent / "cgroup.subtree_control").read_text().split()
     except OSError:

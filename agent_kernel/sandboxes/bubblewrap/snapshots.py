@@ -13,7 +13,7 @@ import json
 import logging
 import os
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
@@ -43,7 +43,7 @@ from agent_kernel.sandboxes.optional import Snapshot, too_large
 log = logging.getLogger(__name__)
 
 LITTLE_FILES, LITTLE = 100, 4 << 20
-"""Files and bytes up to which a copy takes less time than a layer, which mounts an overlay in the sandbox."""
+"""Files and bytes up to which a copy takes less time than to mount an overlay in the sandbox."""
 
 
 class SnapshotFolders:
@@ -93,7 +93,7 @@ class SnapshotFolders:
         held = stack.enter_context(lock(source))
         self._layers.settle(source)
         lowers = read_lowers(source)
-        if lowers is not None and self.layered and not is_little(source):
+        if lowers is not None and self.layered and not (_runs(source) and is_little(_parts(_files(source)))):
             try:
                 return self._layers.freeze(source, held), None
             except LayersBusy as busy:
@@ -154,7 +154,7 @@ class SnapshotFolders:
         return snapshot
 
     def fill(self, folder: Path, id: str, *, layered: bool) -> None:  # noqa: A002
-        """Let a new sandbox begin with a checkpoint: above its layers, or else with a copy.
+        """Let a new sandbox begin with a checkpoint: above its layers, or else, as with little, with a copy.
 
         Raises `SandboxGone` if there is none, or if it is removed before everything is copied.
         """
@@ -162,7 +162,7 @@ class SnapshotFolders:
             self._check(id)
             chain = self._chain(id)
             self._check_layers(id, chain or ())
-            if chain is not None and layered:
+            if chain is not None and layered and not self._is_little(chain):
                 write_lowers(folder, chain)
                 return
         if chain is None:  # of an earlier version
@@ -170,6 +170,9 @@ class SnapshotFolders:
         else:
             self._flatten(chain, folder)
         self._check(id)
+
+    def _is_little(self, chain: Sequence[str]) -> bool:
+        return len(chain) == 1 and is_little([self._store.files(chain[0])])
 
     def put_back(self, folder: Path, id: str) -> bool:  # noqa: A002
         """Put the layers of a checkpoint under a running sandbox that is left.
@@ -260,19 +263,22 @@ def _parts(source: Path) -> Iterator[Path]:
     return (Path(os.path.realpath(source / part)) for part in PARTS if (source / part).exists())
 
 
-def is_little(source: Path) -> bool:
-    """Return whether a sandbox that runs has changed little since its last layer."""
-    process = find_process(source)
-    if process is None or not process.alive():  # then it becomes a layer without a mount
-        return False
+def is_little(folders: Iterable[Path]) -> bool:
+    """Return whether to copy folders takes less time than to mount them."""
     files, size = 0, 0
-    for part in _parts(_files(source)):
-        for step in walk(part):
+    for folder in folders:
+        for step in walk(folder):
             files += 1
             size += step.status.st_blocks * BLOCK
             if files > LITTLE_FILES or size > LITTLE:
                 return False
     return True
+
+
+def _runs(source: Path) -> bool:
+    """Return whether a sandbox runs. What it has changed becomes a layer without a mount otherwise."""
+    process = find_process(source)
+    return process is not None and process.alive()
 
 
 def _size_of_parts(source: Path) -> int:

@@ -35,12 +35,13 @@ async def test_little_is_copied_and_much_becomes_a_layer(
             await run("rm -r folder; echo third >other")
             third = await checkpoint(run)
             assert len(read_lowers(folder) or ()) == 1
-            for snapshot, found in (
-                (first, "file folder folder/link"),
-                (second, "folder " + " ".join(sorted(f"folder/{i}" for i in (*range(1, 21), "link")))),
-                (third, "other"),
+            for snapshot, layers, found in (
+                (first, 0, "file folder folder/link"),
+                (second, 1, "folder " + " ".join(sorted(f"folder/{i}" for i in (*range(1, 21), "link")))),
+                (third, 2, "other"),
             ):
                 async with started(backend, snapshot=snapshot.id) as begun:
+                    assert len(read_lowers(backend._folder(begun.ref.id)) or ()) == layers
                     shown = await begun("find * | LC_ALL=C sort | paste -sd' '")
                     assert shown.stdout.decode().strip() == found
         for snapshot in await snapshots_of(backend).snapshots():

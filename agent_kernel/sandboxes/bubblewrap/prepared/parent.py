@@ -30,7 +30,8 @@ Kind = tuple[bool, str | None]
 
 _PROGRAM = Path(__file__).with_name("program.py")
 _AT = f"{HOST}/boxd"
-_SHELL = '"$@" | while IFS= read -r folder; do rmdir -- "$folder"; done 2>/dev/null &'
+_SHELL = '"$@" | { set -f; IFS="\t"; while read -r folders; do rmdir -- $folders; done; } 2>/dev/null &'
+"""Each line has the folders of one sandbox that has ended, parted by tabs: one `rmdir` for all of them."""
 _TARGETS = {"--ro-bind": 2, "--ro-bind-try": 2, "--symlink": 2, "--tmpfs": 1, "--remount-ro": 1}
 """Options of bwrap and how many words follow; the last one is a path in the sandbox."""
 

@@ -106,9 +106,10 @@ class Forks:
                 return
             self._read_pids()  # a process that forked has written its line before it ended
             self._begun.pop(pid, None)
-            for folder in self._groups.pop(pid, ()):
+            folders = self._groups.pop(pid, ())
+            if folders:
                 with contextlib.suppress(BrokenPipeError):  # somebody has killed the shell
-                    os.write(1, os.fsencode(folder) + b"\n")
+                    os.write(1, os.fsencode("\t".join(folders)) + b"\n")
 
     def _read_pids(self) -> None:
         try:
