@@ -14,6 +14,7 @@ from pathlib import Path
 from benchmarks.sandboxes.contenders import Contender, DockerCli, program
 from benchmarks.sandboxes.floors import BarePipe, BarePipeInDocker, DockerRun, RelayedPipe
 from benchmarks.speed.bench import Bench, Figures
+from benchmarks.speed.programs.sandboxes import AT_ONCE
 from benchmarks.speed.residents import Resident, resident
 
 EMPTY = ("bwrap", "--unshare-all", "--ro-bind", "/", "/", "--dev", "/dev", "--proc", "/proc", "--")
@@ -52,6 +53,7 @@ async def starts(bench: Bench) -> AsyncIterator[Figures]:
             for name in bench.in_order(number):
                 crowd = await asked[name].ask("crowd", count=bench.sizes.crowd)
                 figures |= {f"{name} {figure}": value for figure, value in crowd.items()}
+            figures |= await _empty_crowd(bench.sizes.crowd)
             for backend in ("embedded", "docker"):
                 taken = await asked["now"].ask("pool", backend=backend, times=bench.sizes.starts)
                 figures[f"now pool {backend} ms"] = statistics.median(taken["ms"])
@@ -76,6 +78,19 @@ async def _cold(bench: Bench, asked: Residents, number: int) -> Figures:
         for name, work in floors.items():
             found.setdefault(name, []).append(await milliseconds(work))
     return {name: statistics.median(times) for name, times in found.items()}
+
+
+async def _empty_crowd(count: int) -> Figures:
+    """Empty ones with a bare Python, which end at once: all together, and so many a second."""
+    starting = asyncio.Semaphore(AT_ONCE)
+
+    async def start() -> None:
+        async with starting:
+            await program(*INTERPRETER)
+
+    together = await milliseconds(asyncio.gather(*(program(*INTERPRETER) for _ in range(count))))
+    in_turn = await milliseconds(asyncio.gather(*(start() for _ in range(count))))
+    return {"empty at_once_ms": together, "empty a_second": count / in_turn * 1000}
 
 
 async def commands(bench: Bench) -> AsyncIterator[Figures]:
