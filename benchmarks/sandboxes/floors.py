@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import signal
 import subprocess
 import sys
+import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from agent_kernel.sandboxes.boxd.commands import script
 from benchmarks.sandboxes.contenders import IMAGE, CannotError, Contender, DockerCli, new_name, program
 
 BASH = ["bash", "--norc", "--noprofile"]
+NONCE = "0" * 12
 
 
 class BarePipe(Contender):
@@ -64,6 +69,57 @@ class RelayedPipe(BarePipe):
 
     name = "pipe through a relay, no sandbox"
     argv = (sys.executable, "-I", "-S", "-c", RELAY)
+
+
+class KeptShell(BarePipe):
+    """A bash on a pipe that keeps its state from command to command as in a sandbox, and nothing else."""
+
+    name = "bash that keeps its state, no sandbox"
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._folder = tempfile.TemporaryDirectory(dir="/dev/shm")
+        self._number = 0
+        self._pipes: list[int] = []
+        self._told = b""
+
+    async def start(self, snapshot: str | None = None) -> None:
+        await super().start()
+        for name in ("out", "err", "status"):
+            path = f"{self._folder.name}/{name}"
+            os.mkfifo(path)
+            self._pipes.append(os.open(path, os.O_RDWR))
+        self._say(script.first_line(script.prelude(self._folder.name, signal.SIGRTMIN + 10), 0, NONCE))
+
+    async def run(self, command: str) -> None:
+        self._wait(b"saved\n")
+        self._number += 1
+        self._write(script.command_file(command.encode(), b"", self._folder.name))
+        self._say(script.command_line(str(self._number), self._number % 2, NONCE))
+        self._wait(b" end ")
+
+    def _write(self, content: bytes) -> None:
+        with open(f"{self._folder.name}/command", "wb", 0) as file:
+            file.write(content)
+
+    def _say(self, line: str) -> None:
+        assert self._bash is not None
+        assert self._bash.stdin is not None
+        self._bash.stdin.write(line.encode() + b"\n")
+        self._bash.stdin.flush()
+        self._told = b""
+
+    def _wait(self, words: bytes) -> None:
+        while words not in self._told:
+            self._told += os.read(self._pipes[-1], 4096)
+
+    async def stop(self) -> None:
+        await super().stop()
+        while self._pipes:
+            os.close(self._pipes.pop())
+
+    async def aclose(self) -> None:
+        self._folder.cleanup()
 
 
 class BarePipeInDocker(DockerCli):

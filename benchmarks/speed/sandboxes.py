@@ -12,7 +12,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 
 from benchmarks.sandboxes.contenders import Contender, DockerCli, program
-from benchmarks.sandboxes.floors import BarePipe, BarePipeInDocker, DockerRun, RelayedPipe
+from benchmarks.sandboxes.floors import BarePipe, BarePipeInDocker, DockerRun, KeptShell, RelayedPipe
 from benchmarks.speed.bench import Bench, Figures
 from benchmarks.speed.programs.sandboxes import AT_ONCE
 from benchmarks.speed.residents import Resident, resident
@@ -95,8 +95,12 @@ async def _empty_crowd(count: int) -> Figures:
 
 async def commands(bench: Bench) -> AsyncIterator[Figures]:
     """Milliseconds of a command: in a bash alone, warm in sandboxes, and in a turn over the sandbox."""
-    bare, relayed, bare_in_docker = BarePipe(), RelayedPipe(), BarePipeInDocker()
-    pipes = {"bare pipe": bare, "relayed pipe": relayed, "bare pipe in Docker": bare_in_docker}
+    pipes: dict[str, Contender] = {
+        "bare pipe": BarePipe(),
+        "relayed pipe": RelayedPipe(),
+        "kept shell": KeptShell(),
+        "bare pipe in Docker": BarePipeInDocker(),
+    }
     try:
         async with both(bench) as asked:
             for pipe in pipes.values():
