@@ -77,6 +77,8 @@ def test_a_turn_is_seen_in_colours_and_stopped_by_the_keys(opened: Opened, pictu
             lab.picture(page, pictures / "live-dark.png")
         finally:
             lab.command(page, "apputils:change-theme", {"theme": "JupyterLab Light"})
+        expect(page.locator("body[data-jp-theme-light='true']")).to_have_count(1, timeout=WAIT)
+        expect(page.locator("#jupyterlab-splash")).to_have_count(0, timeout=WAIT)  # it takes the keys
 
         view.get_by_role("button", name="Stop").press("Enter")
         expect(view).to_have_count(0, timeout=WAIT)
