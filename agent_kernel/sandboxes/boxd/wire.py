@@ -264,9 +264,14 @@ class Decoder:
         return frames
 
 
+_PRIVATE: dict[str, int] = {}
+if hasattr(mmap, "MAP_PRIVATE"):  # elsewhere there is no other kind
+    _PRIVATE = {"flags": mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS}
+
+
 def _room(size: int) -> memoryview:
     """Return memory that is the process's own only as far as it is used: a bytearray is filled with zeros."""
-    return memoryview(mmap.mmap(-1, size))
+    return memoryview(mmap.mmap(-1, size, **_PRIVATE))
 
 
 def _frames(buffer: memoryview, start: int, end: int) -> tuple[list[tuple[int, int, memoryview]], int]:
