@@ -24,6 +24,8 @@ PASSWORD = "s3cret/of:the@database"
 QUICK = dict.fromkeys(("fsync", "full_page_writes", "autovacuum"), "off") | {"max_wal_senders": "0"}
 """What only a machine that loses its power would miss."""
 QUOTED = "s3cret%2Fof%3Athe%40database"
+MOST_UNUSED = 10
+"""Databases that are kept although nobody is connected: more than a test needs."""
 
 
 def programs() -> Path | None:
@@ -39,16 +41,25 @@ class Postgres:
         self.folder = folder
         self.port = port
         self._made = 0
+        self._there: list[str] = []
 
     def url(self, database: str, password: str = QUOTED) -> str:
         return f"postgresql://postgres:{password}@127.0.0.1:{self.port}/{database}"
 
     def new(self) -> str:
-        """Make an empty database and return its URL."""
+        """Make an empty database and return its URL. Old ones that nobody is connected to are dropped.
+
+        Each has 300 files, and those of a whole run take minutes to remove beside other work.
+        """
         self._made += 1
         name = f"store_{self._made}"
         with psycopg.connect(self.url("postgres"), autocommit=True) as connection:
-            connection.execute(f"CREATE DATABASE {name}")
+            for old in self._there[:-MOST_UNUSED]:
+                with contextlib.suppress(psycopg.errors.ObjectInUse):
+                    connection.execute(f"DROP DATABASE {old}".encode())
+                    self._there.remove(old)
+            connection.execute(f"CREATE DATABASE {name}".encode())
+        self._there.append(name)
         return self.url(name)
 
     def crash(self) -> None:

@@ -116,6 +116,20 @@ def test_repository_is_compared_and_left_as_it_is(root: Path, project: Path) -> 
     assert after == before
 
 
+def test_change_within_the_second_of_the_commit_is_found(root: Path, project: Path) -> None:
+    """git compares whole seconds: the index's own time says which files it has to read."""
+    code, index = project / "code.py", project / ".git" / "index"
+    git(project, "config", "core.trustctime", "false")
+    second = (int(code.stat().st_mtime) - 10,) * 2
+    os.utime(code, second)
+    git(project, "update-index", "--refresh")
+    code.write_text(code.read_text().replace("3", "9"))
+    for each in (code, index):
+        os.utime(each, second)
+    (area,) = asked(root)["areas"]
+    assert [each["path"] for each in area["changes"]] == ["code.py"]
+
+
 def test_patch_of_a_repository_applies_to_a_clone(root: Path, project: Path, tmp_path: Path) -> None:
     git(tmp_path, "clone", "-q", str(project), "clone")
     change(project)

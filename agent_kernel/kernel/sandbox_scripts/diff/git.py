@@ -49,6 +49,9 @@ class Tree:
         if os.path.exists(index):
             with open(index, "rb") as source, open(own_index, "wb") as target:
                 target.write(source.read())
+                status = os.fstat(source.fileno())
+            # git compares whole seconds. It reads the files of the index's own second, or would miss changes.
+            os.utime(own_index, ns=(status.st_atime_ns, status.st_mtime_ns))
         self._variables += ["GIT_INDEX_FILE=" + own_index, "GIT_OBJECT_DIRECTORY=" + own_objects]
         self._variables.append("GIT_ALTERNATE_OBJECT_DIRECTORIES=" + objects)
         self.git("update-index", "-q", "--refresh", fails=True)
