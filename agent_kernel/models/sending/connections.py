@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections import deque
 from collections.abc import AsyncIterator
@@ -9,8 +10,12 @@ from typing import cast
 
 import httpx2
 
+log = logging.getLogger(__name__)
+
 EXPIRY = 5.0
 """Seconds that a connection is kept without a request, as in `httpx2`."""
+MOST_IDLE = 100
+"""Connections that are kept without a request."""
 
 _ONE = httpx2.Limits(max_connections=1, max_keepalive_connections=1, keepalive_expiry=EXPIRY)
 
@@ -54,8 +59,8 @@ class UpstreamConnections(httpx2.AsyncBaseTransport):
 
     async def _close_expired(self) -> None:
         expired = time.monotonic() - EXPIRY
-        while self._idle and self._idle[0][0] < expired:
-            await self._idle.popleft()[1].aclose()
+        while self._idle and (self._idle[0][0] < expired or len(self._idle) > MOST_IDLE):
+            await _close(self._idle.popleft()[1])
 
     async def aclose(self) -> None:
         """Close all connections. Idempotent."""
@@ -63,7 +68,15 @@ class UpstreamConnections(httpx2.AsyncBaseTransport):
         self._idle.clear()
         self._used.clear()
         for transport in every:
-            await transport.aclose()
+            await _close(transport)
+
+
+async def _close(transport: httpx2.AsyncHTTPTransport) -> None:
+    """Close a connection that nobody uses any more: how it ends concerns nobody."""
+    try:
+        await transport.aclose()
+    except (OSError, httpx2.HTTPError) as error:
+        log.debug("A connection to a model's server did not end properly: %s", error)
 
 
 class _Answer(httpx2.AsyncByteStream):
@@ -78,11 +91,15 @@ class _Answer(httpx2.AsyncByteStream):
         self._body = body
         self._connections = connections
         self._transport = transport
+        self._closed = False
 
     def __aiter__(self) -> AsyncIterator[bytes]:
         return self._body.__aiter__()
 
     async def aclose(self) -> None:
+        if self._closed:
+            return
+        self._closed = True
         try:
             await self._body.aclose()
         finally:

@@ -270,8 +270,14 @@ if hasattr(mmap, "MAP_PRIVATE"):  # elsewhere there is no other kind
 
 
 def _room(size: int) -> memoryview:
-    """Return memory that is the process's own only as far as it is used: a bytearray is filled with zeros."""
-    return memoryview(mmap.mmap(-1, size, **_PRIVATE))
+    """Return memory that is the process's own only as far as it is used: a bytearray is filled with zeros.
+
+    Raises `MemoryError`.
+    """
+    try:
+        return memoryview(mmap.mmap(-1, size, **_PRIVATE))
+    except OSError as error:
+        raise MemoryError(str(error)) from error
 
 
 def _frames(buffer: memoryview, start: int, end: int) -> tuple[list[tuple[int, int, memoryview]], int]:

@@ -12,6 +12,7 @@ import errno
 import json
 import logging
 import os
+import stat
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict
@@ -162,8 +163,11 @@ class SnapshotFolders:
             self._check(id)
             chain = self._chain(id)
             self._check_layers(id, chain or ())
-            if chain is not None and layered and not self._is_little(chain):
-                write_lowers(folder, chain)
+            if chain is not None and layered:
+                if self._is_little(chain):
+                    self._flatten(chain, folder)
+                else:
+                    write_lowers(folder, chain)
                 return
         if chain is None:  # of an earlier version
             copy_parts(self._root / id, folder / FILES)
@@ -264,15 +268,24 @@ def _parts(source: Path) -> Iterator[Path]:
 
 
 def is_little(folders: Iterable[Path]) -> bool:
-    """Return whether to copy folders takes less time than to mount them."""
+    """Return whether to copy folders takes less time than to mount them.
+
+    False too if a copy would have to change modes meanwhile: other sandboxes may have these very folders.
+    """
     files, size = 0, 0
     for folder in folders:
         for step in walk(folder):
             files += 1
             size += step.status.st_blocks * BLOCK
-            if files > LITTLE_FILES or size > LITTLE:
+            if files > LITTLE_FILES or size > LITTLE or _keeps_out(step.status.st_mode):
                 return False
     return True
+
+
+def _keeps_out(mode: int) -> bool:
+    """Return whether the owner of a file or folder cannot read it."""
+    needed = stat.S_IRUSR | (stat.S_IXUSR if stat.S_ISDIR(mode) else 0)
+    return (stat.S_ISDIR(mode) or stat.S_ISREG(mode)) and mode & needed != needed
 
 
 def _runs(source: Path) -> bool:

@@ -1,8 +1,8 @@
 """Files on their way into a sandbox: in frames, or through a pipe where boxd takes one.
 
-A pipe saves the copies on the way: the host writes the bytes once, and inside the kernel moves them into the
-file. Nothing of the host but the end of that pipe gets into the sandbox, and boxd finds the file's place, so
-no link or folder inside can lead the host anywhere.
+A pipe saves copies on the way: the host writes the bytes once, and boxd reads them into one buffer. Nothing
+of the host but the end of that pipe gets into the sandbox, and boxd finds the file's place, so no link or
+folder inside can lead the host anywhere.
 """
 
 from __future__ import annotations

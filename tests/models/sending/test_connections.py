@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
+import httpx2
 import pytest
 
 from agent_kernel.models.catalogue import Models
@@ -111,3 +112,22 @@ async def test_connections_expire_when_turns_need_fewer(monkeypatch: pytest.Monk
         await asyncio.wait(connections[:4])
         assert len(connections) == 5
         await models.aclose()
+
+
+async def test_answer_that_is_closed_twice_leaves_its_connection_once() -> None:
+    async with serving(Model(0.0, 0.001).serve) as (url, connections):
+        pool = sending.UpstreamConnections()
+        answers = []
+        for _ in range(2):
+            request = httpx2.Request("GET", f"{url}/models")
+            response = await pool.handle_async_request(request)
+            stream = response.stream
+            assert isinstance(stream, httpx2.AsyncByteStream)
+            answers.append(stream)
+            if len(answers) == 1:
+                await stream.aclose()
+        await answers[0].aclose()
+        third = await pool.handle_async_request(httpx2.Request("GET", f"{url}/models"))
+        assert third.status_code == 200
+        await pool.aclose()
+    assert len(connections) >= 2

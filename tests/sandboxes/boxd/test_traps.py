@@ -56,6 +56,17 @@ async def test_trap_runs_for_later_commands_only_for_them(
         assert (done.code, done.stdout, done.stderr) == (code, printed, b"")
 
 
+async def test_exit_trap_that_returns_leaves_no_trap_behind(run: Sandbox) -> None:
+    await run(
+        """n=RR; eval "trap 'echo e >>/tmp/returns' E$n"; g() { echo G; }; trap 'echo bye; return 0' EXIT"""
+    )
+    for _ in range(2):
+        done = await run("false")
+        assert (done.code, done.stdout) == (1, b"")
+    assert (await run("cat /tmp/returns; rm /tmp/returns; exit 3")).stdout == b"e\ne\n"
+    assert (await run("g")).stdout == b"G\n"
+
+
 async def test_err_trap_runs_once_for_a_failing_last_command(run: Sandbox) -> None:
     await run("trap 'echo failed >>/tmp/failures' ERR")
     assert (await run("false")).code == 1

@@ -50,3 +50,14 @@ async def test_little_is_copied_and_much_becomes_a_layer(
         await backend.aclose()
     left = list(tmp_path.glob("layers/*"))  # noqa: ASYNC240 (a test)
     assert not left
+
+
+@pytest.mark.parametrize(("mode", "little"), [(0o700, True), (0o300, False), (0o200, False)])
+def test_what_its_owner_cannot_read_is_not_little(tmp_path: Path, mode: int, little: bool) -> None:
+    """A copy would change the modes for a moment, under other sandboxes too."""
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "file").touch()
+    for each in ("folder", "file"):
+        (tmp_path / each).chmod(mode)
+        assert IS_LITTLE([tmp_path]) is little
+        (tmp_path / each).chmod(0o700)

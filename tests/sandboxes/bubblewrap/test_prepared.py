@@ -7,6 +7,7 @@ import json
 import os
 import select
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -214,6 +215,28 @@ async def test_fork_joins_its_control_groups_itself(
     await bubblewrap_backend.delete(ref)
 
 
+async def test_sandbox_whose_request_is_too_long_is_made_by_bwrap(
+    bubblewrap_backend: BubblewrapBackend, tmp_path: Path
+) -> None:
+    spec = SandboxSpec("long", network=Network(variables=(("LONG", "v" * 70_000),)))
+    ref = await bubblewrap_backend.create(spec)
+    assert not is_fork(process(tmp_path, "long"))
+    await bubblewrap_backend.delete(ref)
+
+
+def test_process_that_has_the_number_of_a_fork_is_left_alone(tmp_path: Path) -> None:
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    begun: list[object] = []
+    fork = parent.Fork({}, 0, lambda started: begun.append(started), None, lambda: True)  # type: ignore[arg-type,return-value]
+    with ours, theirs, subprocess.Popen(["sleep", "600"]) as other:
+        theirs.send(b"%d 1" % other.pid)
+        with pytest.raises(parent.ParentUnavailable, match="ended"):
+            parent.Forking(None, ours).led(fork)  # type: ignore[arg-type]
+        assert other.poll() is None
+        other.kill()
+    assert not begun
+
+
 async def test_parent_that_was_killed_is_replaced_and_its_sandboxes_live_on(
     bubblewrap_backend: BubblewrapBackend, tmp_path: Path
 ) -> None:
@@ -258,7 +281,7 @@ from agent_kernel.sandboxes.toolbox import Toolbox
 folder, toolbox, when = sys.argv[1:]
 
 def killed(*arguments):
-    print(arguments[2].pid, flush=True)
+    print(arguments[-1].pid, flush=True)
     os.kill(os.getpid(), signal.SIGKILL)
 
 async def main():

@@ -8,7 +8,7 @@ A command can set any option, trap, alias, function or variable, and this code r
   function and drops the whole line. boxd notices that and sends `recover`.
 - The shell has no DEBUG, ERR or RETURN trap between two commands. They are kept in the file `traps` and set
   again at the start of the next command. A DEBUG trap runs for the first of boxd's own commands after it,
-  with its output discarded.
+  with its output discarded: six of them, if the command sets it in a way that cannot be seen in its text.
 - Reports carry a nonce that is in no variable and in no file.
 """
 
@@ -36,21 +36,23 @@ __boxd_end() {
 }
 __boxd_look() {
   \builtin read -r -d '' __boxd_text <%(run)s/shell
-  if [[ $__boxd_text == %(plain)s ]]; then \builtin return 0; fi
+  if [[ $__boxd_text == %(plain)s ]]; then \builtin return; fi
   \builtin local -
   \builtin set +TEC
   \builtin trap -p EXIT >%(run)s/shell
   \builtin read -r -d '' __boxd_text <%(run)s/shell
   if [[ $__boxd_text != *"-- '__boxd_leave'"* ]]; then
+    \builtin trap __boxd_leave EXIT
     if [[ $__boxd_text == "trap -- "* ]]; then
       \builtin eval "\builtin set -- ${__boxd_text#trap -- }"
+      __boxd_text=
       \builtin eval "$1" >>%(run)s/out 2>>%(run)s/err </dev/null
+      \builtin trap __boxd_leave EXIT
     fi
-    \builtin trap __boxd_leave EXIT
   fi
   __boxd_text=
-  \builtin return 1
 }
+__boxd_plain() { [[ $__boxd_text ]]; }
 __boxd_save() {
   \builtin echo "$2 end $__boxd_code" >%(run)s/status
   __boxd_dump %(run)s/state.$1 "$__boxd_text"
@@ -74,7 +76,7 @@ __boxd_save() {
 \builtin shopt -s expand_aliases
 """
 
-_FUNCTIONS = ("__boxd_dump", "__boxd_end", "__boxd_leave", "__boxd_look", "__boxd_save")
+_FUNCTIONS = ("__boxd_dump", "__boxd_end", "__boxd_leave", "__boxd_look", "__boxd_plain", "__boxd_save")
 _PLAIN = r"\n".join([*("declare -fr " + name for name in _FUNCTIONS), r"trap -- \'__boxd_leave\' EXIT"])
 """What `declare -F` and `trap -p` print in a session with no function and no trap.
 
@@ -155,7 +157,7 @@ def _after(code: str, run: str) -> str:
     """Return what follows a command. Its last words are missing: the turn and the nonce."""
     look = rf"{{ \builtin declare -F;\builtin trap -p EXIT {_TRAPS};}} >|{run}/shell"
     keep = _KEEP_TRAPS % (">", run)
-    return rf'\__boxd_end "{code}";{look};\__boxd_look||{{ {keep};}};\__boxd_save'
+    return rf'\__boxd_end "{code}";{look};\__boxd_look;\__boxd_plain||{{ {keep};}};\__boxd_save'
 
 
 def command_file(command: bytes, traps: bytes, run: str) -> bytes:

@@ -16,13 +16,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from agent_kernel.errors import SandboxStartFailed
-from agent_kernel.sandboxes.bubblewrap.process import DEVICES, Started, data_files, started_at
+from agent_kernel.sandboxes.bubblewrap.process import DEVICES, Started, data_files
 from agent_kernel.sandboxes.bubblewrap.socket import START_TIMEOUT
 
 log = logging.getLogger(__name__)
 
 BASE, HOST = "/base", "/host"
 CGROUPS = "/sys/fs/cgroup"
+LONGEST = 1 << 16
+"""Bytes of a request; see `program.LONGEST`."""
 MOST_FAILURES = 3
 """After so many, sandboxes start without a parent: this machine cannot have one."""
 
@@ -132,20 +134,24 @@ class Forking:
 
         Raises `SandboxStartFailed` if boxd does not answer, with its reason.
         """
-        pid = _said(self._talk)
-        ticks = started_at(int(pid)) if pid.isdigit() else None
-        if ticks is None:
-            raise ParentUnavailable(pid or "it has ended")
-        started = Started(int(pid), ticks)
+        text = json.dumps(fork.request).encode()
+        if len(text) > LONGEST:
+            raise ParentUnavailable("the request is too long")
+        said = _said(self._talk)
+        numbers = said.split()
+        if len(numbers) != 2 or not all(map(str.isdigit, numbers)):
+            raise ParentUnavailable(said or "it has ended")
+        started = Started(*map(int, numbers))
+        if not started.alive():
+            raise ParentUnavailable("its process has ended")
         try:
-            self._lead(fork, started)
+            self._lead(fork, text, started)
         except BaseException:
             started.end()
             raise
         return started
 
-    def _lead(self, fork: Fork, started: Started) -> None:
-        text = json.dumps(fork.request).encode()
+    def _lead(self, fork: Fork, text: bytes, started: Started) -> None:
         with fork.place(started) as doors, contextlib.suppress(BrokenPipeError):
             socket.send_fds(self._talk, [text], [fork.listening, *doors])
         if fork.then is not None:

@@ -131,7 +131,7 @@ def run(talk: int, report: int) -> None:
         pid = os.fork()
         if pid:
             os.write(report, b"%d %d\n" % (os.getpid(), pid))
-            os.write(talk, b"%d" % pid)
+            os.write(talk, b"%d %d" % (pid, _started_at(pid)))
             os._exit(0)
         os.setsid()
         text, (listening, *doors) = _told(talk)
@@ -164,6 +164,12 @@ def _boxd(options: dict[str, Any]) -> None:
         os.write(2, f"{type(error).__name__}: {error}".encode())
         raise
     os._exit(0)
+
+
+def _started_at(pid: int) -> int:
+    """Return the start time of a process, by which the host tells it from a later one of the same number."""
+    with open(f"/proc/{pid}/stat", "rb") as file:
+        return int(file.read().rpartition(b")")[2].split()[19])
 
 
 def _told(talk: int) -> tuple[bytes, list[int]]:
