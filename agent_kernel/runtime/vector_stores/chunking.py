@@ -8,6 +8,7 @@ from typing import Any
 
 from agent_kernel.errors import InvalidRequest
 from agent_kernel.protocol.validation import shortened
+from agent_kernel.runtime.vector_stores.breaks import last_break
 
 CHARACTERS = 4
 """Characters that count as one token."""
@@ -16,8 +17,6 @@ MOST_TOKENS = 4096
 """The most that one chunk may have."""
 
 _LEAST = 100
-_BREAKS = ("\n\n", "\n", ". ", " ")
-"""Where a chunk should end: behind the last of the first of these that its last quarter has."""
 
 
 @dataclass(frozen=True)
@@ -73,13 +72,12 @@ async def chunks_of(pieces: AsyncIterable[str], chunking: Chunking) -> AsyncGene
 
 
 def _end(text: str, size: int, overlap: int) -> int:
-    """Return where the first chunk of the text ends: more than `overlap` and at most `size` characters."""
-    from_ = max(size - size // 4, overlap + 1)
-    for mark in _BREAKS:
-        place = text.rfind(mark, from_, size)
-        if place >= 0:
-            return place + len(mark)
-    return size
+    """Return where the first chunk of the text ends: more than `overlap` and at most `size` characters.
+
+    It ends at a break in its last quarter, if that has one.
+    """
+    place = last_break(text, max(size - size // 4, overlap + 1), size)
+    return size if place is None else place
 
 
 def _start(text: str, place: int) -> int:

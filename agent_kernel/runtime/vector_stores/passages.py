@@ -10,11 +10,12 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 
+from agent_kernel.runtime.vector_stores.breaks import last_break
+
 LONGEST = 600
 """Characters of one passage, without its headings."""
 
 _HEADING = re.compile(r"^(#{1,6})[ \t]+(\S.{0,199})$", re.MULTILINE)
-_BREAKS = ("\n\n", "\n", ". ", " ")
 _ALONE = re.compile(r"[ \t]*(\||[-*+] |\d{1,3}[.)] )")
 """How a line begins that is a passage of its own."""
 _RECOGNIZED = 80
@@ -105,8 +106,5 @@ def _end(body: str, start: int) -> int:
     end = start + LONGEST
     if end >= len(body):
         return len(body)
-    for mark in _BREAKS:
-        place = body.rfind(mark, start + LONGEST // 2, end)
-        if place >= 0:
-            return place + len(mark)
-    return end
+    place = last_break(body, start + LONGEST // 2, end)
+    return end if place is None else place

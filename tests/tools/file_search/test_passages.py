@@ -3,8 +3,14 @@
 from __future__ import annotations
 
 import struct
+import textwrap
+from collections.abc import AsyncIterator
 from itertools import pairwise
 
+import pytest
+
+from agent_kernel.runtime.vector_stores.breaks import unwrapped
+from agent_kernel.runtime.vector_stores.chunking import Chunking, chunks_of
 from agent_kernel.runtime.vector_stores.passages import LONGEST, Passages
 from agent_kernel.runtime.vector_stores.ranking import Fusion
 from agent_kernel.store.documents import Hit
@@ -115,3 +121,34 @@ def test_a_text_that_repeats_itself_is_not_joined_wrongly() -> None:
     assert texts([one, other], 2, 10_000) == [one.text, other.text]
     follows = Hit(2, 1, line * 2 + "end and more", 8.0)
     assert texts([one, follows], 2, 10_000) == [line * 4 + "end and more"]
+
+
+PROSE = (
+    "The kernel keeps what a cell has said and (as told) goes on with it when the server is back again. " * 20
+)
+
+
+async def chunks(text: str) -> list[str]:
+    async def pieces() -> AsyncIterator[str]:
+        yield text
+
+    return [" ".join(each.split()) async for each in chunks_of(pieces(), Chunking(100, 20))]
+
+
+async def test_wrapped_text_is_cut_where_unwrapped_text_is() -> None:
+    assert await chunks("\n".join(textwrap.wrap(PROSE, 99))) == await chunks(PROSE)
+
+
+@pytest.mark.parametrize(
+    ("text", "same"),
+    [
+        ("x" * 60 + " and\nso on", False),
+        ("x" * 60 + ".\nso on", True),  # the end of a sentence
+        ("def f(a):\n    return a", True),  # short lines have not been wrapped
+        ("x" * 60 + " and\n- an item", True),
+        ("| " + "x" * 60 + " | y\nso on", True),  # a row of a table
+    ],
+)
+def test_only_the_end_of_a_wide_line_of_text_means_nothing(text: str, same: bool) -> None:
+    assert (unwrapped(text) == text) is same
+    assert len(unwrapped(text)) == len(text)
