@@ -21,6 +21,7 @@ from tests.kernel.notebooks import write_notebook
 pytestmark = [pytest.mark.browser, pytest.mark.bubblewrap, pytest.mark.timeout(300)]
 
 SHELLS = "pgrep -c -f 'bash --noprofile --norc -i'"
+NONE_LEFT = f"for i in $(seq 100); do [ $({SHELLS}) = 0 ] && break; sleep 0.2; done; "
 
 
 def line(page: Page, name: str) -> Locator:
@@ -146,7 +147,7 @@ def test_terminal_over_a_lost_connection_and_a_restart(
     relay = Relay(urlsplit(address).port or 0)
     parts = urlsplit(address)
     through = parts._replace(netloc=f"{parts.hostname}:{relay.port}").geturl()
-    with opened("far.ipynb", [f"!{SHELLS}", f"!sleep 2; {SHELLS}"], kernel="agent", height=700) as near:
+    with opened("far.ipynb", [f"!{SHELLS}", f"!{NONE_LEFT}{SHELLS}"], kernel="agent", height=700) as near:
         far = lab.open_tab(context, through, "far.ipynb")
         expect(far.locator(".jp-agent-status")).to_contain_text("Idle", timeout=WAIT)
         lab.command(far, "agent-kernel:open-terminal")
