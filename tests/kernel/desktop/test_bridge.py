@@ -44,6 +44,13 @@ class Tab:
 
     def __init__(self, connection: WebSocketClientConnection) -> None:
         self.connection = connection
+        self._stream = connection.protocol.stream if connection.protocol else None
+
+    def leave(self) -> None:
+        """Close the connection without waiting for the other side: the loop may end before it answers."""
+        self.connection.close()
+        if self._stream is not None:
+            self._stream.close()
 
     async def tell(self, **content: Any) -> None:
         await self.connection.write_message(json.dumps(content))
@@ -94,7 +101,7 @@ async def connect() -> AsyncIterator[Connect]:
 
     yield connected
     for tab in tabs:
-        tab.connection.close()
+        tab.leave()
 
 
 @pytest.fixture

@@ -156,7 +156,7 @@ async def test_with_what_would_break_a_process_files_are_copied(run: Sandbox, he
     assert set(first.layers) < set(second.layers)
     await run("echo newest >sub/file; mkdir /mnt/data/more")
     assert await content(run, second, "cat sub/file; ls; wc -c <file") == b"new\nfile\nsub\n0\n"
-    await run(f"kill {pid}")
+    await run(f"kill {pid}; while [ -e /proc/{pid} ]; do sleep 0.01; done", timeout=20)
     third = await checkpoint(run)
     assert layers_below(run) == 2
     assert await content(run, third, "cat sub/file; ls") == b"newest\nfile\nmore\nsub\n"
